@@ -1,0 +1,1 @@
+"""The `retouch` command: a thin shell over `retoucher.api`."""

@@ -1,0 +1,1 @@
+"""The vocabulary of the product: plain frozen data, standard library and numpy only."""

@@ -1,0 +1,1 @@
+"""Pictures as files and arrays: reading and writing, regions, crop, stitch and composite."""

@@ -1,0 +1,1 @@
+"""Perceivers: where a picture looks distorted."""

@@ -1,0 +1,1 @@
+"""Planners: which tool repairs which region, or why none does."""

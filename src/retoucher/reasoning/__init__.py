@@ -1,0 +1,1 @@
+"""Reasoners: what is wrong in a region, in words, or that nothing is."""

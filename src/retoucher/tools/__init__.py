@@ -1,0 +1,1 @@
+"""Repair tools, one module per back end."""

@@ -1,0 +1,1 @@
+"""Verifiers: did it get better, and did anything else get worse?"""
