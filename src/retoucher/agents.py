@@ -76,6 +76,8 @@ class ToolSpec:
         summary: one line for `retouch tools`.
         categories: defects it is good at; empty: any.
         requires_evidence: kinds of evidence without which it cannot work ("intended_text").
+        excluded_by_evidence: kinds of evidence that make it the wrong choice, unless the user names
+            the tool (what is known to be asked for should not be removed).
         priority: among admissible tools the highest is taken first.
         size: picture sizes it works at.
         context_factor: crop side over region side.
@@ -92,6 +94,7 @@ class ToolSpec:
     summary: str
     categories: frozenset[str] = frozenset()
     requires_evidence: frozenset[str] = frozenset()
+    excluded_by_evidence: frozenset[str] = frozenset()
     priority: int = 0
     size: SizeNeeds = field(default_factory=SizeNeeds)
     context_factor: float = 1.5

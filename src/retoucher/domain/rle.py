@@ -38,19 +38,30 @@ def decode(rle: Mapping[str, object]) -> BoolArray:
         ValueError: if the record is malformed or does not fill its size.
     """
     size, counts = rle.get("size"), rle.get("counts")
-    if not isinstance(size, Sequence) or len(cast("Sequence[int]", size)) != 2:
+    shape = _whole_numbers(size)
+    if shape is None or len(shape) != 2 or min(shape) < 0:
         raise ValueError(f"RLE needs 'size': [height, width], got {size!r}")
-    height, width = (int(v) for v in cast("Sequence[int]", size))
+    height, width = shape
     if isinstance(counts, str | bytes):
-        runs = _unpack(counts if isinstance(counts, str) else counts.decode("ascii"))
-    elif isinstance(counts, Sequence):
-        runs = [int(v) for v in cast("Sequence[int]", counts)]
+        runs = _unpack(counts if isinstance(counts, str) else counts.decode("ascii", "replace"))
     else:
-        raise ValueError("RLE needs 'counts': a string or a list of integers")
+        listed = _whole_numbers(counts)
+        if listed is None:
+            raise ValueError("RLE needs 'counts': a string or a list of integers")
+        runs = listed
     if min(runs, default=0) < 0 or sum(runs) != height * width:
         raise ValueError(f"RLE runs do not fill {height} x {width} pixels")
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape((height, width), order="F")
+
+
+def _whole_numbers(value: object) -> list[int] | None:
+    """A JSON list of integers, or None where it is something else."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        return None
+    items = cast(Sequence[object], value)
+    numbers = [v for v in items if isinstance(v, int) and not isinstance(v, bool)]
+    return numbers if len(numbers) == len(items) else None
 
 
 def _pack(runs: list[int]) -> str:

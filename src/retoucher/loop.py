@@ -1,0 +1,224 @@
+"""The loop of the paper (algorithm 1): perceive, diagnose, act, look again.
+
+    t = 0
+    repeat
+        S_t = perceive(I_t, P)
+        if S_t does not exceed tau_s: stop
+        {M_i} = regions(S_t)
+        {D_i} = reason(I_t, P, {M_i})
+        I_{t+1} = act(I_t, {M_i, D_i})      here: region by region, verified or rolled back
+        t = t + 1
+    until converged
+
+Time and cancellation come in as arguments; every decision goes out as an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from retoucher.agents import PlanRequest, RgbArray
+from retoucher.domain.diagnosis import Diagnosis
+from retoucher.domain.events import (
+    Diagnosed,
+    EditJudged,
+    EditStarted,
+    Event,
+    Perceived,
+    Planned,
+    RoundFinished,
+    RoundStarted,
+    Stopped,
+)
+from retoucher.domain.plan import Step
+from retoucher.domain.region import Region
+from retoucher.domain.saliency import SaliencyMap
+from retoucher.domain.trace import EditRecord, Outcome, Round, SaliencySummary, StopReason
+from retoucher.imaging.regions import find_regions
+from retoucher.job import Agents, Job, LoopSettings
+from retoucher.repair import Place, Repairer
+
+SAME_PLACE_OVERLAP = 0.5
+"""Regions of two rounds that share this much of the smaller one are the same place."""
+
+
+def run(
+    job: Job,
+    agents: Agents,
+    settings: LoopSettings,
+    *,
+    clock: Callable[[], float],
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Retouch one picture; yields what happens and ends with `Stopped`, which holds the result.
+
+    `clock` returns seconds and only ever grows. `cancelled` and the time budget are looked at
+    between steps; what was accepted until then stays. At most `settings.rounds` rounds act; one
+    more may look, to say what is left.
+    """
+    state = _Run(job, agents, settings, clock, cancelled)
+    while (stop := state.stop or state.interrupted()) is None:
+        yield RoundStarted(index=len(state.rounds) + 1, limit=settings.rounds)
+        yield from state.round()
+    yield Stopped(reason=stop, rounds=tuple(state.rounds), image_rgb=state.image)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """What was seen in one state of the picture."""
+
+    image: RgbArray
+    saliency: SaliencyMap
+    regions: tuple[Region, ...]
+    diagnoses: tuple[Diagnosis, ...]
+
+
+class _Run:
+    """The state of one run: the picture as it is now, and what did not work where."""
+
+    def __init__(
+        self,
+        job: Job,
+        agents: Agents,
+        settings: LoopSettings,
+        clock: Callable[[], float],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self.job, self.agents, self.settings = job, agents, settings
+        self.clock, self.cancelled, self.started = clock, cancelled, clock()
+        self.repairer = Repairer(
+            agents=agents, settings=settings, prompt=job.prompt, clock=clock, cancelled=cancelled
+        )
+        self.image = job.image_rgb
+        self.rounds: list[Round] = []
+        self.refused: list[tuple[Region, str]] = []
+        self.repaired: list[Region] = []
+        self.stop: StopReason | None = None
+        self.look: _Look | None = None
+
+    def round(self) -> Iterator[Event]:
+        index, began = len(self.rounds) + 1, self.clock()
+        look = self._look()
+        yield Perceived(index=index, saliency=look.saliency, regions=look.regions)
+        yield Diagnosed(index=index, diagnoses=look.diagnoses)
+        steps: tuple[Step, ...] = ()
+        edits: list[EditRecord] = []
+        self.stop = self._nothing_wrong(look) or self.interrupted() or self._budget_spent(index)
+        if self.stop is None:
+            steps = self._plan(index, look)
+            yield Planned(index=index, steps=steps)
+            self.stop = self._nothing_planned(steps, look.regions)
+        for place in _places(look, steps):
+            if (stop := self.interrupted()) is not None:
+                self.stop = stop
+                break
+            yield EditStarted(index=index, step=place.step)
+            judged = self._act(index, place, look.saliency)
+            edits.append(judged.record)
+            yield judged
+        record = Round(
+            index=index,
+            saliency=_summary(look.saliency, self.settings.regions.threshold),
+            regions=look.regions,
+            diagnoses=look.diagnoses,
+            steps=steps,
+            edits=tuple(edits),
+            seconds=self.clock() - began,
+        )
+        self.rounds.append(record)
+        yield RoundFinished(round=record, image_rgb=self.image)
+
+    def interrupted(self) -> StopReason | None:
+        if self.cancelled():
+            return StopReason.CANCELLED
+        budget = self.settings.time_budget_s
+        if budget is not None and self.clock() - self.started >= budget:
+            return StopReason.TIME_BUDGET
+        return None
+
+    def _look(self) -> _Look:
+        """Perceive and diagnose the picture as it is now; once per state of the picture."""
+        if self.look is not None and self.look.image is self.image:
+            return self.look
+        saliency = self.agents.perceiver.perceive(self.image, self.job.prompt)
+        if self.job.regions is None:
+            regions = find_regions(saliency, self.settings.regions)
+        else:
+            regions = tuple(r for r in self.job.regions if r not in self.repaired)
+        diagnoses: tuple[Diagnosis, ...] = ()
+        if regions:
+            diagnoses = self.agents.reasoner.diagnose(self.image, self.job.prompt, regions)
+        self.look = _Look(self.image, saliency, regions, diagnoses)
+        return self.look
+
+    def _nothing_wrong(self, look: _Look) -> StopReason | None:
+        if any(diagnosis.is_defect for diagnosis in look.diagnoses):
+            return None
+        return StopReason.CONVERGED if self.repaired else StopReason.CLEAN
+
+    def _budget_spent(self, index: int) -> StopReason | None:
+        return StopReason.ROUND_BUDGET if index > self.settings.rounds else None
+
+    def _nothing_planned(
+        self, steps: Sequence[Step], regions: Sequence[Region]
+    ) -> StopReason | None:
+        if any(step.tool for step in steps):
+            return None
+        tried = any(self._tried(region) for region in regions)
+        return StopReason.NO_PROGRESS if tried else StopReason.NOTHING_REPAIRABLE
+
+    def _tried(self, region: Region) -> frozenset[str]:
+        return frozenset(
+            tool for place, tool in self.refused if place.overlap(region) >= SAME_PLACE_OVERLAP
+        )
+
+    def _plan(self, index: int, look: _Look) -> tuple[Step, ...]:
+        request = PlanRequest(
+            regions=look.regions,
+            diagnoses=look.diagnoses,
+            prompt=self.job.prompt,
+            preference=self.job.preference,
+            tools=[tool.spec for tool in self.agents.tools.values()],
+            tried={region.id: self._tried(region) for region in look.regions},
+            seed=self.job.seed + 1000 * (index - 1),
+        )
+        return self.agents.planner.plan(request).steps
+
+    def _act(self, index: int, place: Place, saliency: SaliencyMap) -> EditJudged:
+        """One repair; the picture advances only when it is accepted."""
+        before = self.image
+        attempt = self.repairer.attempt(before, place, saliency)
+        record, after = attempt.record, attempt.after_rgb
+        if record.outcome is Outcome.ACCEPTED:
+            self.image = after
+            self.repaired.append(place.region)
+        else:
+            self.refused.append((place.region, record.tool))
+        box = record.box
+        return EditJudged(
+            index=index,
+            record=record,
+            before_rgb=before[box.slices].copy() if box else None,
+            after_rgb=after[box.slices].copy() if box else None,
+        )
+
+
+def _places(look: _Look, steps: Sequence[Step]) -> list[Place]:
+    """The places where something is to be done; none where nothing was planned."""
+    return [
+        Place(region=region, diagnosis=diagnosis, step=step)
+        for region, diagnosis, step in zip(look.regions, look.diagnoses, steps, strict=False)
+        if step.tool is not None
+    ]
+
+
+def _summary(saliency: SaliencyMap, tau_s: float) -> SaliencySummary:
+    values = saliency.values_hw
+    return SaliencySummary(
+        peak=saliency.peak,
+        mean=float(values.mean(dtype=np.float64)),
+        area_share=float(np.count_nonzero(values >= tau_s)) / values.size,
+    )

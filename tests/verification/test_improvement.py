@@ -1,0 +1,146 @@
+"""The verifier keeps what is better and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from retoucher.agents import RgbArray, VerifyRequest
+from retoucher.domain.diagnosis import Diagnosis, Evidence
+from retoucher.domain.geometry import Box
+from retoucher.domain.region import Region
+from retoucher.domain.saliency import SaliencyMap
+from retoucher.domain.trace import AgentInfo
+from retoucher.domain.verdict import Verdict
+from retoucher.testing import ScriptedPerceiver, saliency_of_boxes
+from retoucher.verification.improvement import ImprovementVerifier, VerifySettings
+
+H, W = 60, 80
+BOX, ELSEWHERE = Box(20, 20, 50, 40), Box(60, 5, 75, 15)
+WRONG = Diagnosis(
+    region_id="r1",
+    category="text_wrong",
+    severity=2,
+    description="-",
+    confidence=0.9,
+    evidence=(
+        Evidence(kind="lettering", data={"read": "OPNE"}),
+        Evidence(kind="intended_text", data={"read": "OPNE", "intended": "Open"}),
+    ),
+)
+FINE = replace(WRONG, category="no_defect", severity=0, evidence=())
+
+
+class OneAnswer:
+    """A reasoner that always says the same."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        self.diagnosis = diagnosis
+
+    @property
+    def info(self) -> AgentInfo:
+        return AgentInfo(role="reasoner", name="one", version="0")
+
+    def diagnose(
+        self, image_rgb: RgbArray, prompt: str, regions: Sequence[Region]
+    ) -> tuple[Diagnosis, ...]:
+        return tuple(replace(self.diagnosis, region_id=region.id) for region in regions)
+
+
+def reading(text: str) -> Diagnosis:
+    return replace(FINE, evidence=(Evidence(kind="lettering", data={"read": text}),))
+
+
+def smooth() -> RgbArray:
+    return np.full((H, W, 3), 120, np.uint8)
+
+
+def judge(
+    after: SaliencyMap,
+    then: Diagnosis,
+    *,
+    before: SaliencyMap | None = None,
+    diagnosis: Diagnosis = WRONG,
+    after_rgb: RgbArray | None = None,
+) -> Verdict:
+    image = smooth()
+    edited = image.copy()
+    edited[BOX.slices] = 122
+    verifier = ImprovementVerifier(
+        ScriptedPerceiver([after]), OneAnswer(then), threshold=0.4, settings=VerifySettings()
+    )
+    return verifier.verify(
+        VerifyRequest(
+            before_rgb=image,
+            after_rgb=edited if after_rgb is None else after_rgb,
+            region=Region.from_box(BOX, id="r1"),
+            diagnosis=diagnosis,
+            changed_box=BOX,
+            prompt="",
+            saliency_before=before or saliency_of_boxes(H, W, [BOX]),
+            tool="t",
+        )
+    )
+
+
+def test_a_real_repair_is_kept() -> None:
+    verdict = judge(SaliencyMap.zeros(H, W), reading("OPEN!"))
+    assert verdict.accepted
+    assert verdict.reason == "text_wrong is gone"
+    assert verdict.score_before == pytest.approx(0.9)
+    assert verdict.score_after == 0.0
+    assert all(check.passed for check in verdict.checks)
+
+
+@pytest.mark.parametrize("read", ["OPNE", "OPE", "OPENS", "RE-OPENED", ""])
+def test_other_words_than_intended_are_rolled_back(read: str) -> None:
+    verdict = judge(SaliencyMap.zeros(H, W), reading(read))
+    assert not verdict.accepted
+    assert "it should read 'Open'" in verdict.reason
+
+
+def test_saliency_must_fall_by_the_margin() -> None:
+    verdict = judge(saliency_of_boxes(H, W, [BOX], 0.85), reading("OPEN"))
+    assert not verdict.accepted
+    assert "saliency" in verdict.reason
+
+
+def test_a_new_defect_elsewhere_is_rolled_back() -> None:
+    verdict = judge(saliency_of_boxes(H, W, [ELSEWHERE]), reading("OPEN"))
+    assert not verdict.accepted
+    assert "newly stand out" in verdict.reason
+
+
+def test_an_old_defect_elsewhere_does_not_count_against_an_edit() -> None:
+    before = saliency_of_boxes(H, W, [BOX, ELSEWHERE])
+    verdict = judge(saliency_of_boxes(H, W, [ELSEWHERE]), reading("OPEN"), before=before)
+    assert verdict.accepted
+
+
+def test_the_diagnosis_must_be_gone_or_milder() -> None:
+    same = replace(WRONG, evidence=reading("OPEN").evidence)
+    assert not judge(SaliencyMap.zeros(H, W), same).accepted
+    assert judge(SaliencyMap.zeros(H, W), replace(same, severity=1)).accepted
+
+
+def test_unknown_stays_unknown_is_no_improvement() -> None:
+    unknown = replace(WRONG, category="unknown", evidence=())
+    assert not judge(SaliencyMap.zeros(H, W), unknown, diagnosis=unknown).accepted
+
+
+def test_a_visible_seam_is_rolled_back() -> None:
+    edited = smooth()
+    edited[BOX.slices] = 220
+    verdict = judge(SaliencyMap.zeros(H, W), reading("OPEN"), after_rgb=edited)
+    assert not verdict.accepted
+    assert "seam" in verdict.reason
+
+
+def test_where_perception_saw_nothing_saliency_must_not_rise() -> None:
+    nothing = SaliencyMap.zeros(H, W)
+    assert judge(nothing, reading("OPEN"), before=nothing).accepted
+    risen = saliency_of_boxes(H, W, [BOX], 0.05)
+    assert not judge(risen, reading("OPEN"), before=nothing).accepted
