@@ -254,8 +254,8 @@ def test_given_then_beside_then_inside(tmp_path):
     assert prompt_for(path, metadata).source == "a1111"
     (tmp_path / "a.b.txt").write_text("\ufeff a blue door \n", encoding="utf-8")
     assert prompt_for(path, metadata) == found("a blue door", "", "a.b.txt")
-    assert prompt_for(path, metadata, " given ") == found("given", "", "--prompt")
-    assert prompt_for(path, metadata, "") == found("", "", "--prompt")
+    assert prompt_for(path, metadata, " given ") == found("given", "", "given")
+    assert prompt_for(path, metadata, "") == found("", "", "given")
     assert prompt_for(None, Metadata()) == found("", "", "none")
 
 

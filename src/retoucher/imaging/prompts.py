@@ -33,8 +33,8 @@ class FoundPrompt:
         prompt: what the picture should show; not empty when recovered from metadata.
         negative: what it should not show, "" when unknown.
         source: "swarmui", "fooocus", "a1111", "comfyui", "comfyui, longest text" (a guess),
-            "invokeai", "novelai", "json", "text chunk"; or "--prompt", the name of the text file,
-            "none".
+            "invokeai", "novelai", "json", "text chunk"; or "given" (by the user), the name of the
+            text file, "none".
     """
 
     prompt: str
@@ -56,7 +56,7 @@ def prompt_for(
         InputError: the text file beside the picture cannot be read as UTF-8.
     """
     if explicit is not None:
-        return FoundPrompt(prompt=explicit.strip(), source="--prompt")
+        return FoundPrompt(prompt=explicit.strip(), source="given")
     beside = _sidecar(Path(path)) if path is not None else None
     if beside is not None:
         return beside
