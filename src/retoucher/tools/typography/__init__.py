@@ -1,0 +1,1 @@
+"""Measuring lettering in a picture and setting other words in its manner; parts of `lettering`."""
