@@ -31,7 +31,8 @@ def picture_from_image(image: Image.Image) -> PictureFile:
     if image.mode not in (*_AS_PNG, "CMYK"):
         known = ", ".join((*_AS_PNG, "CMYK"))
         raise InputError(
-            f"a PIL picture of mode {image.mode} cannot be kept exactly; convert it to one of {known}"
+            f"a PIL picture of mode {image.mode} cannot be kept exactly; "
+            f"convert it to one of {known}"
         )
     buffer = io.BytesIO()
     profile = cast(bytes | None, image.info.get("icc_profile"))

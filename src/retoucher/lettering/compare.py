@@ -15,8 +15,9 @@ def letters(text: str) -> str:
 def says(readings: Sequence[str], intended: str) -> bool:
     """True where the readings, in their order, hold exactly the intended words in a row.
 
-    Case, spaces inside and punctuation do not count; a reading may hold more words before and after
-    ("SUMMER FESTIVAL" says "festival", "FESTIVALS" does not), since a unit may be read with its line.
+    Case, spaces inside and punctuation do not count. A reading may hold more words before and
+    after, since a unit may be read with its line: "SUMMER FESTIVAL" says "festival", "FESTIVALS"
+    does not.
     """
     wanted = letters(intended)
     words = [w for w in (letters(t) for reading in readings for t in reading.split()) if w]
