@@ -3,7 +3,7 @@
     python benchmarks/lettering.py [--quick] [--json] [--data DIR] [--split dev|heldout|all]
                                    [--sheet OUT.png] [--no-baselines]
 
-Needs the dependency group `bench` (typefaces and pictures of the test set). DIR holds `pool/` and
+Needs the extra `bench` (typefaces and pictures of the test set). DIR holds `pool/` and
 `real_dev/`; without it those surfaces and labelled pictures are left out, and the table says so.
 What each figure means stands in benchmarks/README.md.
 """

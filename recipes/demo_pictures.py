@@ -1,6 +1,6 @@
 """Makes the pictures that `retouch demo` repairs: src/retoucher/demo/*.
 
-Run from the repository's root with the dependency group `bench` installed:
+Run from the repository's root with the extra `bench` installed:
 
     python recipes/demo_pictures.py
 

@@ -1,4 +1,4 @@
-"""The typefaces of the test set, from packages of the dependency group `bench`.
+"""The typefaces of the test set, from packages of the extra `bench`.
 
 The two halves share no family, and no held-out family is shipped with the product, so that a
 repair there is never drawn in the very typeface that drew the original.
@@ -43,12 +43,12 @@ def faces() -> tuple[Face, ...]:
 
 
 class BenchFontsMissingError(Exception):
-    """A font package of the dependency group is not installed."""
+    """A font package of the extra is not installed."""
 
 
 @cache
 def _bytes(package: str, file: str) -> bytes:
-    hint = f"{package} is not installed; run: pip install --group bench"
+    hint = f"{package} is not installed; run: pip install -e '.[bench]'"
     if file.startswith("buffer:"):
         try:
             module = importlib.import_module(package.replace("-", "_"))

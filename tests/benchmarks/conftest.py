@@ -12,8 +12,8 @@ sys.path.insert(0, str(BENCHMARKS))
 @pytest.fixture(scope="session")
 def small_set(tmp_path_factory):
     """The first pictures of both halves, made without the pool, and their folder."""
-    pytest.importorskip("openpeople", reason="needs the dependency group bench")
-    pytest.importorskip("skimage", reason="needs the dependency group bench")
+    pytest.importorskip("openpeople", reason="needs the extra bench")
+    pytest.importorskip("skimage", reason="needs the extra bench")
     from lettering_set import make_set
     from lettering_set.fonts import BenchFontsMissingError
 
