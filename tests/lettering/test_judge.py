@@ -23,6 +23,7 @@ def defects(judge: LetteringJudge, image: np.ndarray, prompt: str = "") -> list[
         ("Boulangerie", "Straße 24"),
         ("Kowalski & Sons", "since 1987"),
         ("Zelko 4821", "Quillon"),
+        ("Midnights", "Navion", "Rhoto"),
     ],
 )
 @pytest.mark.parametrize("angle", [0.0, 4.0])

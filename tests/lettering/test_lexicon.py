@@ -8,7 +8,7 @@ from retoucher.lettering.lexicon import is_word, nearest, plausibility, split_wo
     [
         *("POLICE", "Lucky's", "buses", "McDonald's", "Heineken", "Kowalski", "Straße"),
         *("PANADERIA", "boulangerie", "O'Brien", "24/7", "$3.50", "10:30", "B2B", "№", "東京"),
-        *("STOPSIGN", "NYC"),
+        *("STOPSIGN", "NYC", "Midnights"),
     ],
 )
 def test_words_names_numbers_and_other_languages_are_fine(token: str) -> None:

@@ -260,6 +260,8 @@ class _Judging:
             correction = nearest(bare)
             if correction is None or correction.reading_noise:
                 return None
+            if _may_be_a_name(fold(bare), correction.word):
+                return None
             found, source = correction.word, "dictionary"
         intended = word.text.replace(bare, with_case_of(found, bare))
         if self._may_say(line, word.text, intended, _DICTIONARY_SUPPORT):
@@ -274,7 +276,8 @@ class _Judging:
             for w in self._prompt_words
             if len(w) >= 5 and edit_distance(read, w) <= (1 if len(w) < 6 else 2)
         ]
-        near = [w for w in near if not reading_noise(read, w) and not w.startswith(read)]
+        near = [w for w in near if w[0] == read[0] and not w.startswith(read)]
+        near = [w for w in near if not reading_noise(read, w)]
         return near[0] if len(near) == 1 else None
 
     # What was read may be the reader's mistake
@@ -371,6 +374,17 @@ def _word_unit(word: TextWord, defect: float) -> JudgedUnit:
         defect=defect,
         category=NO_DEFECT,
     )
+
+
+def _may_be_a_name(read: str, word: str) -> bool:
+    """A short unknown word, or one that differs from a word in its choice of a letter ("Navion").
+
+    Generators mostly double, drop or swap letters; invented names mostly replace one.
+    """
+    if len(read) < 5:
+        return True
+    replaced = len(read) == len(word) and sorted(read) != sorted(word)
+    return replaced and (len(read) < 7 or read[0] != word[0])
 
 
 def _has_word_case(bare: str) -> bool:

@@ -96,10 +96,13 @@ def _is_listed(word: str) -> bool:
     frequency = _zipf()
     if frequency(word, "en") >= _ENGLISH_ZIPF or _foreign_zipf(word) >= _KNOWN_ZIPF:
         return True
+    return _is_inflected(word) or bool(split_words(word))
+
+
+def _is_inflected(word: str) -> bool:
+    """A regular form of a word that is listed without its ending ("midnights")."""
     stems = (word.removesuffix(e) for e in ("s", "es", "ing", "ed", "er", "ly", "ness"))
-    if any(len(s) >= 4 and s != word and frequency(s, "en") >= _KNOWN_ZIPF + 0.5 for s in stems):
-        return True
-    return bool(split_words(word))
+    return any(len(s) >= 4 and s != word and _zipf()(s, "en") >= _KNOWN_ZIPF + 0.5 for s in stems)
 
 
 @cache
@@ -157,7 +160,7 @@ def nearest(token: str) -> Correction | None:
     if len(word) < _MIN_LENGTH or not word.isascii() or not word.isalpha():
         return None
     own = _zipf()(word, "en")
-    if own >= _KNOWN_ZIPF and word not in _SLIPS:
+    if (own >= _KNOWN_ZIPF and word not in _SLIPS) or _is_inflected(word):
         return None
     found = _candidates(word)
     if not found:
