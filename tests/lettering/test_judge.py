@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from retoucher.lettering.judge import DEFECT_AT, GARBLED, WRONG, JudgedUnit, LetteringJudge
+from retoucher.lettering.judge import (
+    DEFECT_AT,
+    GARBLED,
+    WRONG,
+    JudgedUnit,
+    LetteringJudge,
+    _may_be_a_bad,
+)
 from retoucher.lettering.reading import TextReader
 from tests.lettering.pictures import sign
 
@@ -126,3 +133,20 @@ def test_unclear_lettering_is_not_given_words_that_stand_elsewhere(judge: Letter
     image[140:150] = image[60, 100]
     units = judge.judge(image, 'a sign that says "Quiet Garden"').units
     assert all(u.intended is None for u in units)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "read", "given"),
+    [(0.88, "Damae", True), (0.97, "Damae", False), (0.88, "Garden", False), (0.88, "Da", False)],
+)
+def test_a_half_read_pseudo_word_is_taken_for_the_missing_phrase(
+    confidence: float, read: str, given: bool
+) -> None:
+    unit = JudgedUnit(
+        quad_xy=np.array([[0.0, 0], [200, 0], [200, 60], [0, 60]]),
+        read=read,
+        confidence=confidence,
+        defect=0.1,
+        category="no_defect",
+    )
+    assert _may_be_a_bad("Orange", unit) is given

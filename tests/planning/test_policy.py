@@ -109,7 +109,7 @@ def test_every_reason_to_leave_is_given() -> None:
             BASE, preference=Preference(only=frozenset({"hand_shape"}))
         ),
         "severity 2 is below 3": plan_one(BASE, preference=Preference(min_severity=3)),
-        "confidence 0.40 is below 0.50": plan_one(BASE, confidence=0.4),
+        "confidence 0.40 is below 0.60": plan_one(BASE, confidence=0.4),
     }
     for reason, step in reasons.items():
         assert step.tool is None

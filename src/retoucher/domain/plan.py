@@ -28,7 +28,7 @@ class Preference:
     tools: tuple[str, ...] = ()
     avoid: frozenset[str] = frozenset()
     min_severity: int = 1
-    min_confidence: float = 0.5
+    min_confidence: float = 0.6
     repair_unknown: bool = False
     offline: bool = True
 

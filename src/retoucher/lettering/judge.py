@@ -329,10 +329,12 @@ def is_judgeable(line: TextLine) -> bool:
 
 
 def _may_be_a_bad(text: str, unit: JudgedUnit) -> bool:
-    """Lettering about as long as the missing text that could not be read clearly."""
+    """Lettering about as long as the missing text that could not be read clearly, or is no word."""
     read = len(fold(unit.read))
     alike = 0.5 * len(fold(text)) <= read <= 2 * len(fold(text))
-    return not unit.judged and read >= 3 and alike and unit.height_px >= MIN_GARBLED_HEIGHT_PX
+    no_word = unit.confidence < _SURE_WORD and not any(is_word(t) for t in unit.read.split())
+    unclear = not unit.judged or no_word
+    return unclear and read >= 3 and alike and unit.height_px >= MIN_GARBLED_HEIGHT_PX
 
 
 def _fits(text: str, unit: JudgedUnit) -> bool:
