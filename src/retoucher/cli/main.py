@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from retoucher.cli import data
 from retoucher.cli.options import ExitCode, FindOptions, FixOptions, LookOptions
 from retoucher.cli.plain import complain
 from retoucher.errors import RetoucherError
@@ -56,6 +57,8 @@ def _version(asked: bool) -> None:
         typer.echo(f"retouch {__version__}")
         raise typer.Exit
 
+
+app.add_typer(data.app, name="data")
 
 Images = Annotated[
     list[Path], typer.Argument(metavar="IMAGE", help="Pictures, or folders of pictures.")

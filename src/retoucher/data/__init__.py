@@ -1,0 +1,1 @@
+"""Pictures with labelled defects: readers, writers, saliency targets and synthetic defects."""

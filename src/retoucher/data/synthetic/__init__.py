@@ -1,0 +1,1 @@
+"""Defects of known mask, category and words, made on clean pictures."""
