@@ -28,7 +28,8 @@ def run_doctor(*, as_json: bool) -> int:
     """Examine, print, and return 0 where a repair could run."""
     packages, extras = _packages(), _extras()
     agents, tools = _trials()
-    able = all(f.ok for f in agents) and any(f.ok is not False for f in tools)
+    working = any(f.ok for f in agents) and not any(f.ok is False for f in agents)
+    able = working and any(f.ok is not False for f in tools)
     if as_json:
         record = {
             "retoucher": retoucher.__version__,

@@ -1,0 +1,73 @@
+"""Calibrates trained weights and writes what ships.
+
+    python recipes/perception_export.py RECIPE.toml BEST.ckpt CLEAN_DIR OUT_DIR
+
+RECIPE.toml is the recipe of the run: its network, and its held-out pictures, on which the
+calibration is chosen. CLEAN_DIR holds photographs without defects that the run did not see.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from perception import Recipe, group_settings, load_group
+
+from retoucher.data.sample import Sample, load_rgb
+from retoucher.errors import RetoucherError
+from retoucher.evaluation.calibration import calibrate
+from retoucher.imaging.regions import RegionSettings
+from retoucher.perception.compact import build_compact
+from retoucher.perception.export import export_compact
+from retoucher.perception.saliency import ViewSettings
+from retoucher.train.checkpoint import load_checkpoint
+from retoucher.train.perception import predict
+from retoucher.train.settings import read_settings
+
+TOUCHED_SHARE = 0.05
+
+
+def main(recipe_file: Path, checkpoint: Path, clean_folder: Path, out: Path) -> None:
+    """See the module's text."""
+    recipe = read_settings(recipe_file, Recipe)
+    net = build_compact(recipe.network)
+    net.load_state_dict(load_checkpoint(checkpoint)["average"])
+    net.eval()
+
+    def saliency(sample: Sample):
+        return predict(net, sample, recipe.network.tokenizer, recipe.long_side_px)
+
+    labelled = [
+        (sample, saliency(sample))
+        for name, table in recipe.groups.items()
+        for sample in load_group(name, group_settings(table, name), recipe)[1]
+    ]
+    clean = [m for s, m in labelled if s.is_clean]
+    clean += [saliency(sample) for sample in photographs(clean_folder)]
+    chosen = calibrate(labelled, clean, regions=RegionSettings(), touched_share=TOUCHED_SHARE)
+    print(len(clean), "clean pictures", chosen)
+    views = ViewSettings(long_side_px=recipe.long_side_px, scale=chosen.scale, shift=chosen.shift)
+    export_compact(net, recipe.network, out, asdict(views))
+    print({f.name: f.stat().st_size for f in sorted(out.iterdir())})
+
+
+def photographs(folder: Path) -> list[Sample]:
+    """The pictures of a folder as clean samples."""
+    samples: list[Sample] = []
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in (".jpg", ".jpeg", ".png"):
+            rgb = load_rgb(file)
+            samples.append(
+                Sample(id=file.stem, picture=rgb, width=rgb.shape[1], height=rgb.shape[0])
+            )
+    return samples
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    try:
+        main(*(Path(a) for a in sys.argv[1:5]))
+    except (RetoucherError, TypeError) as error:
+        sys.exit(f"perception_export: {error}")
