@@ -19,8 +19,10 @@ from lettering_score import (
     character_error_rate,
     detection,
     ink_and_paper_lab,
+    ink_left,
     quad_mask,
     rectified,
+    surroundings_changed,
     unit_fate,
 )
 from lettering_set import Sample
@@ -48,13 +50,17 @@ def _ocr() -> Any:
 
 def read_line(strip_rgb: Rgb) -> tuple[str, float]:
     """What RapidOCR's recogniser reads in a rectified line, and its confidence."""
-    out = _ocr()(cv2.cvtColor(strip_rgb, cv2.COLOR_RGB2BGR), use_det=False, use_cls=False)
+    out = _ocr()(
+        cv2.cvtColor(strip_rgb, cv2.COLOR_RGB2BGR), use_det=False, use_rec=True, use_cls=False
+    )
     return (str(out.txts[0]), float(out.scores[0])) if out.txts else ("", 0.0)
 
 
 def read_page(image_rgb: Rgb) -> list[tuple[str, float, np.ndarray]]:
     """All lines RapidOCR finds with its own settings: text, confidence, quad (4, 2)."""
-    out = _ocr()(cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), use_cls=False)
+    # RapidOCR remembers the switches of its last call: all of them are given each time.
+    bgr = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
+    out = _ocr()(bgr, use_det=True, use_rec=True, use_cls=False)
     if out.txts is None:
         return []
     return list(zip(out.txts, map(float, out.scores), out.boxes, strict=True))
@@ -84,7 +90,8 @@ def without_verification(retoucher: Retoucher) -> Retoucher:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitRow:
     """One unit's story. `cer_*` against the intended text (NaN when unknown); `*_delta_e` is the
-    CIE76 distance of ink or paper to the clean twin's; `pixels_changed` counts bytes that differ
+    CIE76 distance of ink or paper to the clean twin's; `surroundings_changed` is the share of
+    visibly changed pixels just above and below it; `pixels_changed` counts bytes that differ
     inside the unit's quad."""
 
     sample: str
@@ -105,7 +112,7 @@ class UnitRow:
     cer_after: float
     ink_delta_e: float
     paper_delta_e: float
-    nearer_to_twin: bool
+    surroundings_changed: float
     pixels_changed: int
 
 
@@ -226,13 +233,15 @@ def _unit_row(
             accepted=_touches(kept, wrong),
             read=read_after,
             confidence=confidence,
+            ink_left=ink_left(before, after, unit),
         )
     nan = float("nan")
     known = unit.intended is not None
     ink_after, paper_after = ink_and_paper_lab(after, unit)
     ink_twin, paper_twin = ink_and_paper_lab(twin, unit)
-    gap_before = np.abs(before[body].astype(float) - twin[body]).mean()
-    gap_after = np.abs(after[body].astype(float) - twin[body]).mean()
+    others = quad_mask(
+        [u.quad_xy for u in sample.units if u is not unit and u.kind != "clean"], before.shape[:2]
+    )
     return UnitRow(
         sample=sample.id,
         kind=unit.kind,
@@ -252,7 +261,7 @@ def _unit_row(
         cer_after=character_error_rate(read_after, unit.intended) if unit.intended else nan,
         ink_delta_e=float(np.linalg.norm(ink_after - ink_twin)) if known else nan,
         paper_delta_e=float(np.linalg.norm(paper_after - paper_twin)),
-        nearer_to_twin=bool(gap_after < gap_before),
+        surroundings_changed=surroundings_changed(before, after, unit, others),
         pixels_changed=int(differs[body].sum()),
     )
 

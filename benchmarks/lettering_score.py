@@ -145,6 +145,7 @@ def unit_fate(
     accepted: bool,
     read: str,
     confidence: float,
+    ink_left: float,
 ) -> Fate:
     """What became of a wrong unit.
 
@@ -152,16 +153,49 @@ def unit_fate(
         found: perception and reasoning saw it.
         failed, rolled_back, accepted: an edit there raised an error, was not kept, was kept.
         read, confidence: what OCR reads there afterwards.
+        ink_left: share of the old ink that is still there (`ink_left`), for what cannot be read.
     """
     if accepted:
         if unit.intended is not None and plain(read) == plain(unit.intended):
             return "repaired"
-        return "removed" if len(plain(read)) < 2 or confidence < 0.5 else "changed, still wrong"
+        unread = len(plain(read)) < 2 or confidence < 0.5
+        return "removed" if unread and ink_left < 0.25 else "changed, still wrong"
     if rolled_back:
         return "rolled back"
     if failed:
         return "tool failed"
     return "left" if found else "missed"
+
+
+def ink_left(before_rgb: Rgb, after_rgb: Rgb, unit: Unit) -> float:
+    """How much of a unit's old ink still stands out: mean distance of the ink's pixels to the
+    paper's median colour afterwards, over that before; 0 when it is all gone."""
+    old, new = (rectified(p, unit).astype(np.float64) for p in (before_rgb, after_rgb))
+    ink = _ink(old.astype(np.uint8))
+    if not ink.any() or ink.all():
+        return 0.0
+    paper = np.median(old[~ink], axis=0)
+    was = np.abs(old[ink] - paper).mean()
+    return float(np.abs(new[ink] - paper).mean() / max(1e-6, was))
+
+
+def surroundings_changed(before_rgb: Rgb, after_rgb: Rgb, unit: Unit, others: Mask) -> float:
+    """Share of visibly changed pixels (over 24 of 255) just above and below a unit: from 0.2 to
+    0.7 of its height away, where no letter of it belongs.
+
+    Args:
+        others: bool (H, W), pixels that do not count (further units being repaired there).
+    """
+    quad = np.array(unit.quad_xy)
+    up, down = quad[[0, 1]] - quad[[3, 2]], quad[[3, 2]] - quad[[0, 1]]
+    bands = [
+        [*(quad[[0, 1]] + 0.7 * up), *(quad[[0, 1]] + 0.2 * up)[::-1]],
+        [*(quad[[3, 2]] + 0.2 * down), *(quad[[3, 2]] + 0.7 * down)[::-1]],
+    ]
+    band = quad_mask([[(float(x), float(y)) for x, y in q] for q in bands], before_rgb.shape[:2])
+    band &= ~others
+    gap = np.abs(before_rgb.astype(np.int16) - after_rgb).max(2)
+    return float((gap[band] > 24).mean()) if band.any() else 0.0
 
 
 def wilson(hits: int, total: int) -> tuple[float, float, float]:
@@ -174,16 +208,21 @@ def wilson(hits: int, total: int) -> tuple[float, float, float]:
     return p, max(0.0, centre - half), min(1.0, centre + half)
 
 
+def _ink(strip_rgb: Rgb) -> Mask:
+    """The smaller class of Otsu's threshold, bool (h, w)."""
+    grey = cv2.cvtColor(strip_rgb, cv2.COLOR_RGB2GRAY)
+    _, split = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    bright = split.astype(bool)
+    return bright if bright.mean() < 0.5 else ~bright
+
+
 def ink_and_paper_lab(
     image_rgb: Rgb, unit: Unit
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Median Lab colour of the strokes and of their ground in a unit's box (by Otsu's threshold;
     the smaller class is ink)."""
     strip = rectified(image_rgb, unit)
-    grey = cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY)
-    _, split = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    bright = split.astype(bool)
-    ink = bright if bright.mean() < 0.5 else ~bright
+    ink = _ink(strip)
     lab = cv2.cvtColor(strip.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).astype(np.float64)
     if not ink.any() or ink.all():
         middle = np.median(lab.reshape(-1, 3), axis=0)

@@ -60,6 +60,7 @@ def summary(rows: Sequence[PictureRow]) -> dict[str, Any]:
     unknown = [u for u in wrong if u.intended is None]
     edited = [u for u in known if u.fate in ("repaired", "changed, still wrong")]
     found = [u for u in wrong if u.found is not None]
+    kept = [u for u in wrong if u.fate in ("repaired", "removed", "changed, still wrong")]
     return {
         "pictures": len(rows),
         "units": dict(Counter(u.kind for u in units)),
@@ -76,7 +77,10 @@ def summary(rows: Sequence[PictureRow]) -> dict[str, Any]:
         "cer_after": _mean(u.cer_after for u in known),
         "ink_delta_e": _median(u.ink_delta_e for u in edited),
         "paper_delta_e": _median(u.paper_delta_e for u in edited),
-        "nearer_to_twin": _count(edited, lambda u: u.nearer_to_twin),
+        "surroundings_kept": _count(kept, lambda u: u.surroundings_changed < 0.03),
+        "repaired_surroundings_kept": _count(
+            known, lambda u: u.fate == "repaired" and u.surroundings_changed < 0.03
+        ),
         "edits": sum(r.edits for r in rows),
         "accepted": sum(r.accepted for r in rows),
         "clean_pictures_changed": [sum(r.changed for r in clean_pictures), len(clean_pictures)],
@@ -106,11 +110,12 @@ def set_lines(data: dict[str, Any]) -> list[Line]:
     return [
         *lines,
         ("repaired (reads as intended), of known", share(*data["repaired_of_known"])),
+        ("  and nothing above or below disturbed", share(*data["repaired_surroundings_kept"])),
         ("  clean twin reads as intended, of known", share(*data["twin_readable_of_known"])),
         ("removed, of those without known words", share(*data["removed_of_unknown"])),
         ("character error rate before, after", error),
         ("colour off the twin's: ink, paper (median dE)", colour),
-        ("changed unit nearer to its clean twin", share(*data["nearer_to_twin"])),
+        ("surroundings kept, of units with a kept edit", share(*data["surroundings_kept"])),
         ("edits made, kept", f"{data['edits']}, {data['accepted']}"),
         ("CLEAN PICTURES CHANGED (must be 0)", share(*data["clean_pictures_changed"])),
         ("clean units touched in mixed pictures", share(*data["clean_units_touched"])),

@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 import numpy as np
-from lettering_run import load_rgb, run_sample
-from lettering_score import quad_mask
+from lettering_run import load_rgb, naive_regions, read_line, read_page, run_sample
+from lettering_score import character_error_rate, plain, quad_mask, rectified
 from lettering_table import by_prompt, summary
 
 from retoucher.domain.diagnosis import Diagnosis
@@ -54,7 +54,7 @@ def test_the_clean_twin_counts_as_a_repair(small_set):
     wrong = [unit for unit in row.units if unit.kind == "misspelled"]
     assert all(unit.fate == "repaired" for unit in wrong)
     assert all(unit.cer_before > 0 == unit.cer_after for unit in wrong)
-    assert all(unit.ink_delta_e == 0 and unit.nearer_to_twin for unit in wrong)
+    assert all(unit.ink_delta_e == 0 == unit.surroundings_changed for unit in wrong)
     assert (row.right, row.false) == (len(wrong), 0)
     data = summary([row])
     assert data["found"]["misspelled"] == [len(wrong), len(wrong)]
@@ -96,3 +96,21 @@ def test_changes_outside_the_boxes_are_counted(small_set):
     after[0, :5] = 255 - after[0, :5]
     row, _ = run_sample(Scripted([], after), sample, folder)
     assert row.changed_outside_boxes == 5
+
+
+def test_lines_and_pages_are_read_in_turn(small_set):
+    folder, samples = small_set
+    sample = next(s for s in samples if s.clean)
+    page = load_rgb(folder / sample.file)
+    for _ in range(2):
+        for unit in sample.units:
+            assert character_error_rate(read_line(rectified(page, unit))[0], unit.drawn) == 0
+        texts = [plain(text) for text, _, _ in read_page(page)]
+        assert all(plain(unit.drawn) in "".join(texts) for unit in sample.units)
+
+
+def test_naive_spell_check_takes_a_misspelled_line_and_spares_a_right_one(small_set):
+    folder, samples = small_set
+    sample = next(s for s in samples if s.theme == "misspelled")
+    assert naive_regions(load_rgb(folder / sample.file), "spell-check")
+    assert not naive_regions(np.full((80, 80, 3), 128, np.uint8), "spell-check")

@@ -5,9 +5,11 @@ import pytest
 from lettering_score import (
     character_error_rate,
     detection,
+    ink_left,
     plain,
     quad_mask,
     rectified,
+    surroundings_changed,
     unit_fate,
     wilson,
 )
@@ -114,18 +116,19 @@ def test_wilson_against_published_values():
 @pytest.mark.parametrize(
     ("facts", "fate"),
     [
-        ((True, False, False, True, "BAKERY", 0.9), "repaired"),
-        ((True, False, True, True, "BAKEY", 0.9), "changed, still wrong"),
-        ((True, False, False, True, "", 0.0), "removed"),
-        ((True, False, False, True, "xv qw", 0.2), "removed"),
-        ((True, True, True, False, "BAKREY", 0.9), "rolled back"),
-        ((True, True, False, False, "BAKREY", 0.9), "tool failed"),
-        ((True, False, False, False, "BAKREY", 0.9), "left"),
-        ((False, False, False, False, "BAKERY", 0.9), "missed"),
+        ((True, False, False, True, "BAKERY", 0.9, 1.0), "repaired"),
+        ((True, False, True, True, "BAKEY", 0.9, 1.0), "changed, still wrong"),
+        ((True, False, False, True, "", 0.0, 0.1), "removed"),
+        ((True, False, False, True, "xv qw", 0.2, 0.1), "removed"),
+        ((True, False, False, True, "", 0.0, 0.6), "changed, still wrong"),
+        ((True, True, True, False, "BAKREY", 0.9, 1.0), "rolled back"),
+        ((True, True, False, False, "BAKREY", 0.9, 1.0), "tool failed"),
+        ((True, False, False, False, "BAKREY", 0.9, 1.0), "left"),
+        ((False, False, False, False, "BAKERY", 0.9, 1.0), "missed"),
     ],
 )
 def test_fate(facts, fate):
-    found, failed, rolled_back, accepted, read, confidence = facts
+    found, failed, rolled_back, accepted, read, confidence, left = facts
     assert fate == unit_fate(
         WRONG,
         found=found,
@@ -134,6 +137,7 @@ def test_fate(facts, fate):
         accepted=accepted,
         read=read,
         confidence=confidence,
+        ink_left=left,
     )
 
 
@@ -149,6 +153,33 @@ def test_rectified_shows_the_line_upright():
     inked = np.flatnonzero(row[:, 0] > 128)
     assert row[inked[0] + 2, 2] < 64  # begins red
     assert row[inked[-1] - 2, 2] > 192  # ends white
+
+
+def _page(ink=None, stripe=None):
+    page = np.full((100, 100, 3), 200, np.uint8)
+    if ink is not None:
+        page[12:18, 12:48:4] = ink
+    if stripe is not None:
+        page[stripe] = 40
+    return page
+
+
+def test_ink_left_is_the_share_that_still_stands_out():
+    assert ink_left(_page(20), _page(20), WRONG) == pytest.approx(1.0)
+    assert ink_left(_page(20), _page(), WRONG) == pytest.approx(0.0, abs=0.01)
+    assert ink_left(_page(20), _page(110), WRONG) == pytest.approx(0.5, abs=0.05)
+
+
+def test_surroundings_are_the_bands_above_and_below():
+    nothing = np.zeros((100, 100), bool)
+    inside = surroundings_changed(_page(20), _page(90), WRONG, nothing)
+    below = surroundings_changed(_page(), _page(stripe=slice(24, 26)), WRONG, nothing)
+    beside = surroundings_changed(
+        _page(), _page(stripe=(slice(10, 20), slice(60, 90))), WRONG, nothing
+    )
+    assert (inside, beside) == (0.0, 0.0)
+    assert 0.1 < below < 0.4
+    assert surroundings_changed(_page(), _page(stripe=slice(24, 26)), WRONG, ~nothing) == 0.0
 
 
 def test_quad_mask_counts_pixels():

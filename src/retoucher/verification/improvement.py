@@ -98,9 +98,7 @@ class ImprovementVerifier:
             checks=tuple(checks),
         )
 
-    def _new_defects_check(
-        self, before: SaliencyMap, after: SaliencyMap, region: Region
-    ) -> Check:
+    def _new_defects_check(self, before: SaliencyMap, after: SaliencyMap, region: Region) -> Check:
         tau = self._threshold
         new = (after.values_hw >= tau) & (before.values_hw < tau)
         new[region.box.slices] &= ~region.mask_hw
