@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from retoucher.lettering.compare import says
+from retoucher.lettering.compare import remnants, says
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,17 @@ def test_says(readings: list[str], intended: str, expected: bool) -> None:
 
 def test_nothing_intended_is_never_said() -> None:
     assert not says(["OPEN"], "!")
+
+
+@pytest.mark.parametrize(
+    ("readings", "old", "intended", "expected"),
+    [
+        (["nrg Art Gallery"], "nrg Oglsere", "Art Gallery", ("nrg",)),
+        (["ROYAL THEATRE"], "ROYLA THEATRE", "ROYAL THEATRE", ()),
+        (["SUMMER FESTIVAL"], "FESTVIAL", "FESTIVAL", ()),
+        (["a OPEN"], "a OPNE", "OPEN", ()),
+        ([], "OPNE", "OPEN", ()),
+    ],
+)
+def test_remnants(readings: list[str], old: str, intended: str, expected: tuple[str, ...]) -> None:
+    assert remnants(readings, old, intended) == expected

@@ -102,6 +102,14 @@ def test_other_words_than_intended_are_rolled_back(read: str) -> None:
     assert "it should read 'Open'" in verdict.reason
 
 
+def test_old_words_that_still_stand_are_rolled_back() -> None:
+    was = Evidence(kind="intended_text", data={"read": "nrg OPNE", "intended": "Open"})
+    diagnosis = replace(WRONG, evidence=(was,))
+    verdict = judge(SaliencyMap.zeros(H, W), reading("nrg OPEN"), diagnosis=diagnosis)
+    assert not verdict.accepted
+    assert "'nrg' of the old lettering is still there" in verdict.reason
+
+
 def test_saliency_must_fall_by_the_margin() -> None:
     verdict = judge(saliency_of_boxes(H, W, [BOX], 0.85), reading("OPEN"))
     assert not verdict.accepted

@@ -30,3 +30,11 @@ def says(readings: Sequence[str], intended: str) -> bool:
             if len(joined) >= len(wanted):
                 break
     return False
+
+
+def remnants(readings: Sequence[str], old: str, intended: str) -> tuple[str, ...]:
+    """Words of the old lettering that are still read and were not to stand there."""
+    now = {letters(word) for reading in readings for word in reading.split()}
+    wanted = {letters(word) for word in intended.split()}
+    left = (word for word in old.split() if len(letters(word)) > 1)
+    return tuple(w for w in left if letters(w) in now and letters(w) not in wanted)

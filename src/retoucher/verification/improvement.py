@@ -15,7 +15,7 @@ from retoucher.domain.saliency import SaliencyMap
 from retoucher.domain.taxonomy import NO_DEFECT, UNKNOWN
 from retoucher.domain.trace import AgentInfo
 from retoucher.domain.verdict import Check, Verdict
-from retoucher.lettering.compare import says
+from retoucher.lettering.compare import remnants, says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,25 +152,30 @@ def _diagnosis_check(before: Diagnosis, after: Diagnosis) -> Check:
 
 
 def _lettering_checks(before: Diagnosis, after: Diagnosis) -> list[Check]:
-    """Where the intended words are known, exactly these must be read afterwards."""
-    intended = [str(e.data["intended"]) for e in before.evidence if e.kind == "intended_text"]
-    if not intended:
+    """Where the intended words are known, these must be read afterwards, and nothing of the old."""
+    wrong = [
+        (str(e.data["read"]), str(e.data["intended"]))
+        for e in before.evidence
+        if e.kind == "intended_text"
+    ]
+    if not wrong:
         return []
     read = [str(e.data["read"]) for e in after.evidence if e.kind == "lettering"]
-    missing = [words for words in intended if not says(read, words)]
-    passed = not missing
-    detail = (
-        f"it now reads {', '.join(repr(r) for r in intended)}"
-        if passed
-        else f"it should read {', '.join(map(repr, missing))} but reads "
-        + (", ".join(map(repr, read)) or "nothing")
-    )
+    missing = [intended for _, intended in wrong if not says(read, intended)]
+    old = [word for was, intended in wrong for word in remnants(read, was, intended)]
+    if missing:
+        said = ", ".join(map(repr, read)) or "nothing"
+        detail = f"it should read {', '.join(map(repr, missing))} but reads {said}"
+    elif old:
+        detail = f"{', '.join(map(repr, old))} of the old lettering is still there"
+    else:
+        detail = f"it now reads {', '.join(repr(intended) for _, intended in wrong)}"
     return [
         Check(
             name="lettering",
-            passed=passed,
+            passed=not missing and not old,
             before=None,
-            after=float(len(intended) - len(missing)),
+            after=float(len(wrong) - len(missing)),
             detail=detail,
         )
     ]
