@@ -91,7 +91,7 @@ def without_verification(retoucher: Retoucher) -> Retoucher:
 class UnitRow:
     """One unit's story. `cer_*` against the intended text (NaN when unknown); `*_delta_e` is the
     CIE76 distance of ink or paper to the clean twin's; `surroundings_changed` is the share of
-    visibly changed pixels just above and below it; `pixels_changed` counts bytes that differ
+    visibly changed pixels in a ring around it; `pixels_changed` counts bytes that differ
     inside the unit's quad."""
 
     sample: str
@@ -240,7 +240,7 @@ def _unit_row(
     ink_after, paper_after = ink_and_paper_lab(after, unit)
     ink_twin, paper_twin = ink_and_paper_lab(twin, unit)
     others = quad_mask(
-        [u.quad_xy for u in sample.units if u is not unit and u.kind != "clean"], before.shape[:2]
+        [other.quad_xy for other in sample.units if other is not unit], before.shape[:2]
     )
     return UnitRow(
         sample=sample.id,

@@ -179,23 +179,29 @@ def ink_left(before_rgb: Rgb, after_rgb: Rgb, unit: Unit) -> float:
     return float(np.abs(new[ink] - paper).mean() / max(1e-6, was))
 
 
+def grown(quad_xy: Sequence[tuple[float, float]], share: float) -> list[tuple[float, float]]:
+    """A line's quad with a margin on all sides, a share of its height wide."""
+    quad = np.array(quad_xy)
+    along = quad[1] - quad[0] + quad[2] - quad[3]
+    down = (quad[3] - quad[0] + quad[2] - quad[1]) / 2
+    height = float(np.linalg.norm(down))
+    u, v = along / np.linalg.norm(along), down / height
+    moved = quad + share * height * np.array([-u - v, u - v, u + v, -u + v])
+    return [(float(x), float(y)) for x, y in moved]
+
+
 def surroundings_changed(before_rgb: Rgb, after_rgb: Rgb, unit: Unit, others: Mask) -> float:
-    """Share of visibly changed pixels (over 24 of 255) just above and below a unit: from 0.2 to
-    0.7 of its height away, where no letter of it belongs.
+    """Share of visibly changed pixels (over 24 of 255) in the ring around a unit, from 0.08 to
+    0.5 of its height away: where a letter of the same size has nothing to do.
 
     Args:
-        others: bool (H, W), pixels that do not count (further units being repaired there).
+        others: bool (H, W), pixels that do not count (further units).
     """
-    quad = np.array(unit.quad_xy)
-    up, down = quad[[0, 1]] - quad[[3, 2]], quad[[3, 2]] - quad[[0, 1]]
-    bands = [
-        [*(quad[[0, 1]] + 0.7 * up), *(quad[[0, 1]] + 0.2 * up)[::-1]],
-        [*(quad[[3, 2]] + 0.2 * down), *(quad[[3, 2]] + 0.7 * down)[::-1]],
-    ]
-    band = quad_mask([[(float(x), float(y)) for x, y in q] for q in bands], before_rgb.shape[:2])
-    band &= ~others
+    shape = before_rgb.shape[:2]
+    outer, inner = (quad_mask([grown(unit.quad_xy, share)], shape) for share in (0.5, 0.08))
+    ring = outer & ~inner & ~others
     gap = np.abs(before_rgb.astype(np.int16) - after_rgb).max(2)
-    return float((gap[band] > 24).mean()) if band.any() else 0.0
+    return float((gap[ring] > 24).mean()) if ring.any() else 0.0
 
 
 def wilson(hits: int, total: int) -> tuple[float, float, float]:
