@@ -91,7 +91,7 @@ def without_verification(retoucher: Retoucher) -> Retoucher:
 class UnitRow:
     """One unit's story. `cer_*` against the intended text (NaN when unknown); `*_delta_e` is the
     CIE76 distance of ink or paper to the clean twin's; `surroundings_changed` is the share of
-    visibly changed pixels in a ring around it; `pixels_changed` counts bytes that differ
+    visibly changed pixels above and below it; `pixels_changed` counts bytes that differ
     inside the unit's quad."""
 
     sample: str

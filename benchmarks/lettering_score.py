@@ -179,29 +179,33 @@ def ink_left(before_rgb: Rgb, after_rgb: Rgb, unit: Unit) -> float:
     return float(np.abs(new[ink] - paper).mean() / max(1e-6, was))
 
 
-def grown(quad_xy: Sequence[tuple[float, float]], share: float) -> list[tuple[float, float]]:
-    """A line's quad with a margin on all sides, a share of its height wide."""
-    quad = np.array(quad_xy)
-    along = quad[1] - quad[0] + quad[2] - quad[3]
-    down = (quad[3] - quad[0] + quad[2] - quad[1]) / 2
-    height = float(np.linalg.norm(down))
-    u, v = along / np.linalg.norm(along), down / height
-    moved = quad + share * height * np.array([-u - v, u - v, u + v, -u + v])
-    return [(float(x), float(y)) for x, y in moved]
-
-
 def surroundings_changed(before_rgb: Rgb, after_rgb: Rgb, unit: Unit, others: Mask) -> float:
-    """Share of visibly changed pixels (over 24 of 255) in the ring around a unit, from 0.08 to
-    0.5 of its height away: where a letter of the same size has nothing to do.
+    """Share of visibly changed pixels (over 24 of 255) above and below a line, from 0.08 to 0.5 of
+    its height away: where letters of the same size have nothing to do.
+
+    Not beside it: a letter more or less makes a word longer or shorter.
 
     Args:
         others: bool (H, W), pixels that do not count (further units).
     """
-    shape = before_rgb.shape[:2]
-    outer, inner = (quad_mask([grown(unit.quad_xy, share)], shape) for share in (0.5, 0.08))
-    ring = outer & ~inner & ~others
+    quad = np.array(unit.quad_xy)
+    down = (quad[3] - quad[0] + quad[2] - quad[1]) / 2
+    above = [
+        quad[0] - 0.5 * down,
+        quad[1] - 0.5 * down,
+        quad[1] - 0.08 * down,
+        quad[0] - 0.08 * down,
+    ]
+    below = [
+        quad[3] + 0.08 * down,
+        quad[2] + 0.08 * down,
+        quad[2] + 0.5 * down,
+        quad[3] + 0.5 * down,
+    ]
+    quads = [[(float(x), float(y)) for x, y in band] for band in (above, below)]
+    band = quad_mask(quads, before_rgb.shape[:2]) & ~others
     gap = np.abs(before_rgb.astype(np.int16) - after_rgb).max(2)
-    return float((gap[ring] > 24).mean()) if ring.any() else 0.0
+    return float((gap[band] > 24).mean()) if band.any() else 0.0
 
 
 def wilson(hits: int, total: int) -> tuple[float, float, float]:

@@ -77,9 +77,9 @@ def summary(rows: Sequence[PictureRow]) -> dict[str, Any]:
         "cer_after": _mean(u.cer_after for u in known),
         "ink_delta_e": _median(u.ink_delta_e for u in edited),
         "paper_delta_e": _median(u.paper_delta_e for u in edited),
-        "surroundings_kept": _count(kept, lambda u: u.surroundings_changed < 0.02),
+        "surroundings_kept": _count(kept, lambda u: u.surroundings_changed < 0.05),
         "repaired_surroundings_kept": _count(
-            known, lambda u: u.fate == "repaired" and u.surroundings_changed < 0.02
+            known, lambda u: u.fate == "repaired" and u.surroundings_changed < 0.05
         ),
         "edits": sum(r.edits for r in rows),
         "accepted": sum(r.accepted for r in rows),
@@ -110,7 +110,7 @@ def set_lines(data: dict[str, Any]) -> list[Line]:
     return [
         *lines,
         ("repaired (reads as intended), of known", share(*data["repaired_of_known"])),
-        ("  and nothing around disturbed", share(*data["repaired_surroundings_kept"])),
+        ("  and nothing above or below disturbed", share(*data["repaired_surroundings_kept"])),
         ("  clean twin reads as intended, of known", share(*data["twin_readable_of_known"])),
         ("removed, of those without known words", share(*data["removed_of_unknown"])),
         ("character error rate before, after", error),
