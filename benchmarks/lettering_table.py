@@ -16,6 +16,10 @@ Line = tuple[str, str]
 KINDS = ("misspelled", "garbled", "unreadable")
 
 
+def _counts(units: dict[str, int]) -> str:
+    return ", ".join(f"{kind} {count}" for kind, count in units.items())
+
+
 def share(hits: int, total: int) -> str:
     """`12/15 80% (55-93)`: count, share, 95% Wilson interval."""
     if total == 0:
@@ -94,7 +98,7 @@ def summary(rows: Sequence[PictureRow]) -> dict[str, Any]:
 def set_lines(data: dict[str, Any]) -> list[Line]:
     """The figures of `summary` as rows of a table."""
     lines: list[Line] = [
-        ("pictures; units", f"{data['pictures']}; {data['units']}"),
+        ("pictures; units", f"{data['pictures']}; {_counts(data['units'])}"),
         *((f"found, {kind}", share(*data["found"][kind])) for kind in KINDS),
         ("regions that are right (precision)", share(*data["regions_right"])),
         ("category right, of found", share(*data["category_right"])),
