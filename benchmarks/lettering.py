@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import lettering_table as table
+import numpy as np
 from lettering_real import labelled, photo_sample, run_photo, run_real
 from lettering_run import PictureRow, load_rgb, naive_regions, run_sample, without_verification
 from lettering_score import detection
@@ -33,6 +34,7 @@ from retoucher import Retoucher
 
 SEED = 7
 PHOTOS = 60
+SHEET_PAIRS = 24
 SHIPPABLE = ("generated/", "openpeople/", "skimage/")
 
 
@@ -151,7 +153,7 @@ def _set_part(
         }
         text.append(_baseline_text(out["baselines"], table.summary(rows)))
     if args.sheet:
-        write_sheet(_shown(pairs, rows), args.sheet, columns=2, cell_wh=(300, 150), colours=192)
+        write_sheet(_shown(pairs, rows), args.sheet, columns=2, cell_wh=(300, 100), colours=192)
     if args.review:
         _review(pairs, args.review / "set")
     return out, text
@@ -176,11 +178,12 @@ def _baseline_text(baselines: dict[str, Any], ours: dict[str, Any]) -> str:
                 f"clean units touched {table.share(*data['clean_units_touched'])}",
             ]
         lines.append((name, "; ".join(words)))
-    return table.render("Against baselines, same pictures, both halves as chosen", lines)
+    return table.render(f"Against baselines, the same {ours['pictures']} pictures", lines)
 
 
 def _shown(pairs: Sequence[tuple[Sample, Pair]], rows: Sequence[PictureRow]) -> list[Pair]:
-    """For the documentation: shippable pictures, every outcome in its true proportion."""
+    """For the documentation: wrong units of shippable pictures, evenly from all of them, so that
+    every outcome stands there in about its true proportion."""
     by_id = {row.sample: row for row in rows}
     crops: list[Pair] = []
     for sample, pair in pairs:
@@ -200,8 +203,8 @@ def _shown(pairs: Sequence[tuple[Sample, Pair]], rows: Sequence[PictureRow]) -> 
                 caption=f"{sample.id}, {unit.kind}: {row.fate}",
             )
             crops.append(focus(named, box, 0.25))
-    step = max(1, len(crops) // 24)
-    return crops[::step][:24]
+    chosen = np.linspace(0, len(crops) - 1, min(len(crops), SHEET_PAIRS)).round().astype(int)
+    return [crops[i] for i in chosen]
 
 
 def _review(pairs: Sequence[tuple[Sample, Pair]], folder: Path) -> None:
