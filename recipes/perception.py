@@ -35,7 +35,8 @@ class GroupSettings:
 
     Attributes:
         folder: of the data.
-        kind: "labels", "photos" (clean pictures of a pool) or "hand_signs".
+        kind: "labels", "photos" (clean pictures of a pool), "generated" (mostly clean pictures of
+            a generator in a pool; share 0, as nobody checked them) or "hand_signs".
         share: of the batches, relative to the other groups; a group of share 0 serves synthetic
             pairs only.
         skip_sources: sources to leave out whose name contains one of these.
@@ -85,7 +86,12 @@ class Recipe:
 def load_group(name: str, settings: GroupSettings, recipe: Recipe) -> tuple[Group, list[Sample]]:
     """The group's training samples in memory, and those held out."""
     folder = Path(settings.folder)
-    readers = {"photos": read_photos, "labels": read_labels, "hand_signs": read_hand_signs}
+    readers = {
+        "photos": read_photos,
+        "generated": read_generated,
+        "labels": read_labels,
+        "hand_signs": read_hand_signs,
+    }
     if settings.kind not in readers:
         raise ConfigError(f"groups.{name}: kind is one of {', '.join(readers)}")
     samples = readers[settings.kind](folder)
@@ -101,6 +107,11 @@ def load_group(name: str, settings: GroupSettings, recipe: Recipe) -> tuple[Grou
 def read_photos(folder: Path) -> list[Sample]:
     """The photographs of a pool."""
     return read_pool(folder, ("photo",))
+
+
+def read_generated(folder: Path) -> list[Sample]:
+    """The pictures of a pool that a generator made mostly right."""
+    return read_pool(folder, ("t2i-mostly-clean",))
 
 
 def initial_weights(net: DistortionSaliencyNet, recipe: Recipe) -> None:

@@ -41,6 +41,8 @@ def test_a_toml_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> N
         ({"preference": {"tools": "lettering"}}, "tools"),
         ({"verify": {"margin": 0}}, "margin must lie in (0, 1], got 0"),
         ({"perceivers": []}, "name at least one"),
+        ({"options": {"tools": {}}}, "options: 'tools' is no kind; did you mean 'tool'?"),
+        ({"options": {"tool": 3}}, "options"),
     ],
 )
 def test_bad_settings_are_refused_in_one_line(data: dict[str, object], message: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import metadata
 
 import pytest
 
 from retoucher import plugins
-from retoucher.errors import PluginError
+from retoucher.errors import ConfigError, PluginError
 
 
 def points(*specs: tuple[str, str]) -> metadata.EntryPoints:
@@ -67,3 +68,26 @@ def test_ours_wins_a_name_and_the_other_is_listed(with_points) -> None:
     assert found["text"].target == "retoucher.plugins:discover"
     (other,) = (p for p in found.values() if p.target == "collections:OrderedDict")
     assert "name is taken" in str(other.error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnobSettings:
+    level: int = 1
+
+
+class Knob:
+    settings_type = KnobSettings
+
+    def __init__(self, settings: KnobSettings = KnobSettings()) -> None:
+        self.settings = settings
+
+
+def test_a_plugin_gets_its_settings_checked(with_points) -> None:
+    with_points(("knob", f"{__name__}:Knob"), ("plain", "collections:OrderedDict"))
+    assert plugins.create("tool", "knob").settings.level == 1
+    assert plugins.create("tool", "knob", {}).settings.level == 1
+    assert plugins.create("tool", "knob", {"level": 3}).settings.level == 3
+    with pytest.raises(ConfigError, match=r"options\.tool\.knob: levle .* mean 'level'"):
+        plugins.create("tool", "knob", {"levle": 3})
+    with pytest.raises(ConfigError, match="tool 'plain' has no settings"):
+        plugins.create("tool", "plain", {"level": 3})

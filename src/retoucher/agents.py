@@ -86,6 +86,9 @@ class ToolSpec:
         licence: of model or method, SPDX where there is one.
         extra: the extra that installs it; None: part of the core.
         cost_usd: money for one edit, about.
+        opt_in: takes part only where the user names it, as it needs weights, a server or money.
+        memory_gb, latency_s: for one edit on the hardware it is meant for, about; 0: negligible, or
+            not known.
     """
 
     name: str
@@ -103,6 +106,9 @@ class ToolSpec:
     licence: str = "Apache-2.0"
     extra: str | None = None
     cost_usd: float = 0.0
+    opt_in: bool = False
+    memory_gb: float = 0.0
+    latency_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,13 +122,10 @@ class Retoucher:
         if profile not in PROFILES:
             raise ConfigError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
         settings = settings or Settings()
-        members = [cast(Perceiver, plugins.create("perceiver", n)) for n in settings.perceivers]
+        members = [cast(Perceiver, _made("perceiver", n, settings)) for n in settings.perceivers]
         perceiver = members[0] if len(members) == 1 else FusedPerceiver(members)
-        reasoner = cast(Reasoner, plugins.create("reasoner", settings.reasoner))
-        wanted = [
-            name for name in settings.preference.tools if name not in {t.spec.name for t in tools}
-        ]
-        installed, warnings = _installed_tools(wanted)
+        reasoner = cast(Reasoner, _made("reasoner", settings.reasoner, settings))
+        installed, warnings = _installed_tools(settings, {tool.spec.name for tool in tools})
         agents = Agents(
             perceiver=perceiver,
             reasoner=reasoner,
@@ -273,21 +270,31 @@ class Retoucher:
         return (*others, *tools, agents.verifier.info)
 
 
-def _installed_tools(wanted: Sequence[str]) -> tuple[list[Tool], list[str]]:
-    """Every installed tool that works, and a warning for each that does not.
+def _made(kind: plugins.Kind, name: str, settings: Settings) -> object:
+    return plugins.create(kind, name, settings.options.get(kind, {}).get(name))
+
+
+def _installed_tools(settings: Settings, given: Collection[str]) -> tuple[list[Tool], list[str]]:
+    """The tools that the settings name, every other installed one that works without being asked
+    for, and a warning for each that does not work.
 
     Raises:
-        PluginError: a tool in `wanted` is unknown or broken.
+        PluginError: a named tool is unknown or broken.
     """
-    tools = [cast(Tool, plugins.create("tool", name)) for name in wanted]
+    named = dict.fromkeys((*settings.preference.tools, *settings.options.get("tool", {})))
+    wanted = [name for name in named if name not in given]
+    tools = [cast(Tool, _made("tool", name, settings)) for name in wanted]
     warnings: list[str] = []
     for plugin in plugins.discover("tool"):
         if plugin.name in wanted:
             continue
         try:
-            tools.append(cast(Tool, plugins.create("tool", plugin.name)))
+            tool = cast(Tool, plugins.create("tool", plugin.name))
         except plugins.PluginError as error:
             warnings.append(str(error))
+            continue
+        if not tool.spec.opt_in:
+            tools.append(tool)
     return tools, warnings
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from retoucher.errors import PluginError
+from retoucher.errors import ConfigError, PluginError
+from retoucher.tables import from_table
 
 Kind = Literal["tool", "perceiver", "reasoner"]
 GROUPS: dict[Kind, str] = {
@@ -62,11 +63,17 @@ def discover(kind: Kind) -> tuple[Plugin, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def create(kind: Kind, name: str) -> Any:
-    """Make the named plug-in; its factory is called without arguments.
+def create(kind: Kind, name: str, options: Mapping[str, object] | None = None) -> Any:
+    """Make the named plug-in.
+
+    Args:
+        kind, name: which.
+        options: its settings by name. A plug-in that has some names their frozen dataclass as its
+            attribute `settings_type`, and takes one as its only argument; None: its defaults.
 
     Raises:
         PluginError: unknown name (the known ones are listed) or broken plug-in (with its reason).
+        ConfigError: the plug-in has no such setting, or the value is wrong.
     """
     plugins = {plugin.name: plugin for plugin in discover(kind)}
     plugin = plugins.get(name)
@@ -75,10 +82,19 @@ def create(kind: Kind, name: str) -> Any:
         raise PluginError(f"unknown {kind} {name!r}; known: {known}")
     if plugin.factory is None:
         raise PluginError(f"{kind} {name!r} of {plugin.distribution} is broken: {plugin.error}")
+    arguments = (_settings(plugin, options),) if options else ()
     try:
-        return plugin.factory()
+        return plugin.factory(*arguments)
     except Exception as error:
         raise PluginError(f"{kind} {name!r} cannot be started: {_one_line(error)}") from error
+
+
+def _settings(plugin: Plugin, options: Mapping[str, object]) -> object:
+    kind = getattr(plugin.factory, "settings_type", None)
+    where = f"options.{plugin.kind}.{plugin.name}"
+    if kind is None:
+        raise ConfigError(f"{where}: {plugin.kind} {plugin.name!r} has no settings")
+    return from_table(cast(type[object], kind), options, where)
 
 
 def _load(kind: Kind, point: metadata.EntryPoint) -> Plugin:

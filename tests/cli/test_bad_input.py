@@ -267,3 +267,23 @@ def test_the_real_program_prints_one_line_and_no_traceback(
     lines = run.stderr.splitlines()
     assert len(lines) == 1, run.stderr
     assert words in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("rounds", "--set rounds: expected KEY=VALUE"),
+        ("rounds.x=2", "rounds: Input should be a valid integer"),
+        ("roundz=2", "roundz is no setting; did you mean 'rounds'?"),
+        ("regions.threshold=high", "regions: threshold: Input should be a valid number"),
+        ("options.tool.patchmatch.speed=2", "tool 'patchmatch' has no settings"),
+    ],
+)
+def test_a_bad_setting_on_the_command_line(
+    tmp_path: Path, command: Command, given: str, message: str
+) -> None:
+    said = command("fix", save(tmp_path / "a.png", clean()), "--set", given)
+    assert said.code == 2
+    assert len(said.complaints) == 1
+    assert message in said.complaints[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png"]

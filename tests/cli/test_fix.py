@@ -233,3 +233,17 @@ def test_other_formats_keep_their_format(tmp_path: Path, scripted: Scripted, suf
     assert scripted()("fix", picture, "--mask", mask, "-q").code == 0
     with Image.open(tmp_path / f"a.retouched.{suffix}") as after, Image.open(picture) as before:
         assert after.format == before.format
+
+
+def test_a_setting_on_the_command_line_goes_over_the_file(
+    tmp_path: Path, scripted: Scripted
+) -> None:
+    config = tmp_path / "retouch.toml"
+    config.write_text("rounds = 2\nseed = 5\n")
+    trace = tmp_path / "trace.json"
+    picture = save(tmp_path / "a.png", blotted())
+    said = scripted()("fix", picture, "--config", config, "--set", "rounds=1", "--trace", trace)
+    assert said.code == 0
+    settings = trace_from_json(json.loads(trace.read_text())).settings
+    assert settings["rounds"] == 1
+    assert settings["seed"] == 5

@@ -79,6 +79,7 @@ def _block(plugin: plugins.Plugin, spec: ToolSpec) -> str:
             "; ".join(filter(None, [f"{how} ({spec.kind})", needs, f"priority {spec.priority}"])),
         ),
         ("where", f"{where}{cost}"),
+        ("when", "only where you name it" if spec.opt_in else "by itself"),
         ("from", f"{plugin.distribution}, {brings}; licence {spec.licence}"),
     ]
     lines = [f"{plain(spec.name)} {plain(spec.version)}: {plain(spec.summary)}"]

@@ -88,6 +88,18 @@ Regions = Annotated[
 Config = Annotated[
     Path | None, typer.Option(metavar="T.toml", help="Settings file; options here override it.")
 ]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting by its dotted name, as in the settings file; may be repeated.",
+    ),
+]
+Reasoner = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="What names the defects.  [default: embedded]"),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Result as JSON, one object a picture, one a line.")
@@ -173,6 +185,8 @@ def fix(
     mask: Mask = None,
     regions: Regions = None,
     config: Config = None,
+    sets: Sets = None,
+    reasoner: Reasoner = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")
     ] = False,
@@ -195,6 +209,8 @@ def fix(
         mask=mask,
         regions=regions,
         config=config,
+        sets=tuple(sets or ()),
+        reasoner=reasoner,
         quiet=quiet,
         as_json=as_json,
     )
@@ -233,6 +249,8 @@ def find(
     mask: Mask = None,
     regions: Regions = None,
     config: Config = None,
+    sets: Sets = None,
+    reasoner: Reasoner = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -247,6 +265,8 @@ def find(
         mask=mask,
         regions=regions,
         config=config,
+        sets=tuple(sets or ()),
+        reasoner=reasoner,
         quiet=quiet,
         as_json=as_json,
     )

@@ -27,6 +27,8 @@ class LookOptions:
         max_regions: look at so many regions a round at most; None: as configured.
         mask, regions: the user's own regions; at most one of them.
         config: settings file.
+        sets: KEY=VALUE, each over the settings file.
+        reasoner: what names the defects; None: as configured.
         quiet: no progress.
         as_json: the result as JSON lines; no progress.
     """
@@ -38,6 +40,8 @@ class LookOptions:
     mask: Path | None = None
     regions: Path | None = None
     config: Path | None = None
+    sets: tuple[str, ...] = ()
+    reasoner: str | None = None
     quiet: bool = False
     as_json: bool = False
 

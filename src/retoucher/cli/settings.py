@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
+from typing import cast
 
 from retoucher import plugins
 from retoucher.cli.options import FixOptions, LookOptions
-from retoucher.config import Settings, load_settings
+from retoucher.config import Settings, settings_from
 from retoucher.domain.taxonomy import UNKNOWN, taxonomy
 from retoucher.errors import ConfigError, PluginError
+from retoucher.tables import nearest, read_table
 
 
 def look_settings(look: LookOptions) -> Settings:
@@ -20,13 +22,35 @@ def look_settings(look: LookOptions) -> Settings:
     Raises:
         ConfigError: bad file or value.
     """
-    settings = load_settings(look.config) if look.config else Settings()
+    table = read_table(look.config) if look.config else {}
+    for item in look.sets:
+        _set(table, item)
+    settings = settings_from(table, where=str(look.config or "--set"))
+    if look.reasoner is not None:
+        settings = replace(settings, reasoner=look.reasoner)
     regions = settings.regions
     if look.threshold is not None:
         regions = replace(regions, threshold=look.threshold)
     if look.max_regions is not None:
         regions = replace(regions, max_regions=look.max_regions)
     return replace(settings, regions=regions)
+
+
+def _set(table: dict[str, object], item: str) -> None:
+    """Put a KEY=VALUE into nested tables; a value that is no TOML is taken as it is written."""
+    key, sign, text = item.partition("=")
+    *groups, last = key.strip().split(".")
+    if not sign or not all((*groups, last)):
+        raise ConfigError(f"--set {item}: expected KEY=VALUE, such as --set regions.threshold=0.4")
+    for group in groups:
+        inner = table.setdefault(group, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {item}: {group} is no group of settings")
+        table = cast(dict[str, object], inner)
+    try:
+        table[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[last] = text.strip()
 
 
 def fix_settings(look: LookOptions, fix: FixOptions) -> Settings:
@@ -64,7 +88,7 @@ def _categories(option: str, names: Sequence[str]) -> frozenset[str]:
     known = [*dict.fromkeys(c.dimension for c in taxonomy().values()), *taxonomy(), UNKNOWN]
     for name in names:
         if name not in known:
-            raise ConfigError(f"{option}: unknown category {name!r}{_hint(name, known)}")
+            raise ConfigError(f"{option}: unknown category {name!r}{nearest(name, known)}")
         found |= {c.name for c in taxonomy().values() if name in (c.name, c.dimension)} or {name}
     return frozenset(found)
 
@@ -74,12 +98,7 @@ def _tools(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         plugin = known.get(name)
         if plugin is None:
-            raise PluginError(f"unknown tool {name!r}{_hint(name, list(known))}")
+            raise PluginError(f"unknown tool {name!r}{nearest(name, list(known))}")
         if plugin.error is not None:
             raise PluginError(f"tool {name!r} cannot be loaded: {plugin.error}")
     return tuple(names)
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -57,8 +57,8 @@ def _use(name: str) -> str:
     tool: Tool = plugins.create("tool", name)
     spec = tool.spec
     about = f"version {spec.version}, {spec.summary}"
-    if spec.network:
-        return f"{about} (network: not tried)"
+    if spec.opt_in or spec.network:
+        return f"{about} (not tried: takes part only where it is named)"
     if spec.requires_evidence:
         return f"{about} (starts; an edit needs evidence)"
     crop = np.full((SIDE_PX, SIDE_PX, 3), 200, np.uint8)
