@@ -1,0 +1,1 @@
+"""Retouching inside other programs' pipelines."""

@@ -1,0 +1,1 @@
+"""Repair by diffusion models, through the diffusers library: one module per family of models."""

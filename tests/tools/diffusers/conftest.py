@@ -1,0 +1,10 @@
+"""The fixtures of the diffusion tools, where the extra [diffusers] is installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+if find_spec("diffusers") and find_spec("torch"):
+    from tests.tools.diffusers.tools import make, repositories, shared, small_pictures
+
+    __all__ = ["make", "repositories", "shared", "small_pictures"]
