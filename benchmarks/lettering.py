@@ -1,7 +1,7 @@
 """How well lettering is found, diagnosed, repaired, and left alone when it is right.
 
     python benchmarks/lettering.py [--quick] [--json] [--data DIR] [--split dev|heldout|all]
-                                   [--sheet OUT.png] [--no-baselines]
+                                   [--sheet OUT.png] [--no-baselines] [--perceivers text,saliency]
 
 Needs the extra `bench` (typefaces and pictures of the test set). DIR holds `pool/` and
 `real_dev/`; without it those surfaces and labelled pictures are left out, and the table says so.
@@ -31,6 +31,7 @@ from lettering_set import Sample, make_set
 from lettering_sheet import Pair, focus, write_sheet
 
 from retoucher import Retoucher
+from retoucher.config import Settings
 
 SEED = 7
 PHOTOS = 60
@@ -47,6 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sheet", type=Path, help="before/after of shippable pictures, by outcome")
     parser.add_argument("--review", type=Path, help="folder for before/after sheets of everything")
     parser.add_argument("--no-baselines", action="store_true")
+    parser.add_argument("--perceivers", default="", help="comma-separated; else the default ones")
     parser.add_argument("--only", choices=("set", "real", "photos"), help="one part")
     return parser.parse_args()
 
@@ -265,7 +267,9 @@ def main() -> int:
     if data is not None and not (data / "pool").is_dir():
         print(f"no folder pool in {data}; give --data the folder that holds it", file=sys.stderr)
         return 2
-    retoucher = Retoucher.from_profile("embedded")
+    names = tuple(n for n in args.perceivers.split(",") if n)
+    settings = Settings(perceivers=names) if names else Settings()
+    retoucher = Retoucher.from_profile("embedded", settings)
     out: dict[str, Any] = {
         "benchmark": "lettering",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

@@ -25,6 +25,7 @@ from PIL import Image, ImageOps
 
 from retoucher.domain.geometry import Box
 from retoucher.domain.region import Region
+from retoucher.lettering.judge import LetteringJudge
 from retoucher.lettering.reading import TextReader
 from retoucher.perception.text import TextPerceiver
 from retoucher.reasoning.embedded import EmbeddedReasoner
@@ -56,8 +57,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="every eighth picture")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    reader = TextReader()
-    agents = TextPerceiver(reader), EmbeddedReasoner(reader)
+    judge = LetteringJudge(TextReader())
+    agents = TextPerceiver(judge), EmbeddedReasoner(judge)
     step = 8 if args.quick else 1
     sets = {
         "real_dev (held out)": list(labelled(args.data / "real_dev", only_text=False)),

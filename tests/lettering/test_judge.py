@@ -8,8 +8,9 @@ from retoucher.lettering.judge import (
     JudgedUnit,
     LetteringJudge,
     _may_be_a_bad,
+    shared_judge,
 )
-from retoucher.lettering.reading import TextReader
+from retoucher.lettering.reading import TextReader, shared_reader
 from tests.lettering.pictures import sign
 
 
@@ -150,3 +151,21 @@ def test_a_half_read_pseudo_word_is_taken_for_the_missing_phrase(
         category="no_defect",
     )
     assert _may_be_a_bad("Orange", unit) is given
+
+
+def test_a_picture_is_judged_once_for_each_prompt(
+    judge: LetteringJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = sign("FRESH COFEE")
+    first = judge.judge(image, "a sign")
+    with monkeypatch.context() as patched:
+        patched.setattr(judge.reader, "support", lambda *_: pytest.fail("judged again"))
+        assert judge.judge(image.copy(), "a sign") is first
+    other = judge.judge(image, 'a sign that says "Fresh Coffee"')
+    assert other is not first
+    assert [u.source for u in other.units if u.intended] == ["prompt"]
+
+
+def test_the_agents_share_one_judge() -> None:
+    assert shared_judge() is shared_judge()
+    assert shared_judge().reader is shared_reader()

@@ -19,7 +19,7 @@ from retoucher.perception.efficientnet_lite import (  # noqa: E402
     adopt_imagenet_weights,
 )
 from retoucher.perception.network import DistortionSaliencyNet, NetworkConfig  # noqa: E402
-from retoucher.perception.tokenizer import HashTokenizer  # noqa: E402
+from retoucher.vision.tokenizer import HashTokenizer  # noqa: E402
 
 NARROW = NetworkConfig(token_width=16, heads=2, decoder_width=8, fusion_layers=1)
 TINY = CompactConfig(trunk="tiny", network=NARROW, tokenizer=HashTokenizer(buckets=64))

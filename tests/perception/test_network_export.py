@@ -21,8 +21,8 @@ from retoucher.perception.compact import CompactConfig, build_compact  # noqa: E
 from retoucher.perception.export import export_compact, load_compact  # noqa: E402
 from retoucher.perception.network import NetworkConfig  # noqa: E402
 from retoucher.perception.saliency import SaliencyPerceiver, ViewSettings, tile_boxes  # noqa: E402
-from retoucher.perception.tokenizer import HashTokenizer  # noqa: E402
 from retoucher.train.perception import predict  # noqa: E402
+from retoucher.vision.tokenizer import HashTokenizer  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::torch.jit.TracerWarning", "ignore::UserWarning", "ignore::DeprecationWarning"

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from retoucher.agents import Perceiver
+from retoucher.lettering.judge import LetteringJudge
 from retoucher.lettering.reading import TextReader
 from retoucher.perception.text import TextPerceiver
 from tests.lettering.pictures import sign
@@ -9,7 +10,7 @@ from tests.lettering.pictures import sign
 
 @pytest.fixture(scope="module")
 def perceiver() -> TextPerceiver:
-    return TextPerceiver(TextReader())
+    return TextPerceiver(LetteringJudge(TextReader()))
 
 
 def test_it_is_a_perceiver_that_says_what_it_is(perceiver: TextPerceiver) -> None:

@@ -1,4 +1,9 @@
+"""The embedded reasoner: lettering first, looks second, and words for what was measured only."""
+
+from __future__ import annotations
+
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,17 +12,51 @@ from retoucher.agents import Reasoner
 from retoucher.domain.diagnosis import Diagnosis
 from retoucher.domain.geometry import Box
 from retoucher.domain.region import Region
+from retoucher.domain.taxonomy import taxonomy
+from retoucher.errors import PluginError
+from retoucher.lettering.judge import LetteringJudge
 from retoucher.lettering.reading import TextReader
 from retoucher.reasoning.embedded import EmbeddedReasoner
+from retoucher.reasoning.embedded_model import (
+    Diagnostician,
+    OperatingPoint,
+    shipped_diagnostician,
+)
 from tests.lettering.pictures import sign
 
 PROMPT = 'a sign that says "Fresh Coffee"'
 FIRST_LINE = Box(50, 50, 600, 135)
+EMPTY = Box(60, 260, 580, 370)
 
 
 @pytest.fixture(scope="module")
-def reasoner() -> EmbeddedReasoner:
-    return EmbeddedReasoner(TextReader())
+def judge() -> LetteringJudge:
+    return LetteringJudge(TextReader())
+
+
+@pytest.fixture(scope="module")
+def reasoner(judge: LetteringJudge) -> EmbeddedReasoner:
+    return EmbeddedReasoner(judge)
+
+
+def convinced(defect: float, shares: dict[str, float]) -> Diagnostician:
+    """The shipped classifier's file, but of one opinion whatever it sees."""
+    shipped = shipped_diagnostician()
+    names, width = list(taxonomy()), shipped.mean_d.size + 1
+    category = np.zeros((len(names), width), np.float32)
+    rest = (1 - sum(shares.values())) / (len(names) - len(shares))
+    category[:, -1] = [np.log(max(shares.get(n, rest), 1e-9)) for n in names]
+    defect_d1, severity = np.zeros(width, np.float32), np.zeros((3, width), np.float32)
+    defect_d1[-1] = np.log(defect / (1 - defect))
+    severity[2, -1] = 1.0
+    return replace(
+        shipped,
+        defect_d1=defect_d1,
+        category_kd1=category,
+        severity_3d1=severity,
+        temperatures=(1.0, 1.0, 1.0),
+        point=OperatingPoint(defect=0.6, sound=0.2, category=0.5),
+    )
 
 
 def one(reasoner: EmbeddedReasoner, image: np.ndarray, prompt: str, box: Box) -> Diagnosis:
@@ -29,6 +68,8 @@ def one(reasoner: EmbeddedReasoner, image: np.ndarray, prompt: str, box: Box) ->
 def test_it_is_a_reasoner(reasoner: EmbeddedReasoner) -> None:
     assert isinstance(reasoner, Reasoner)
     assert (reasoner.info.role, reasoner.info.name) == ("reasoner", "embedded")
+    assert {"saliency.onnx", "diagnostician.npz"} <= set(reasoner.info.weights)
+    assert "defect_from" in reasoner.info.settings
 
 
 def test_a_wrong_word_is_named_with_its_evidence(reasoner: EmbeddedReasoner) -> None:
@@ -64,11 +105,62 @@ def test_right_lettering_overrules_perception(reasoner: EmbeddedReasoner) -> Non
     assert [e.kind for e in found.evidence] == ["lettering"]
 
 
-def test_without_lettering_nothing_is_claimed(reasoner: EmbeddedReasoner) -> None:
-    found = one(reasoner, sign("FRESH COFEE"), PROMPT, Box(100, 250, 300, 350))
-    assert found.category == "unknown"
-    assert found.evidence == ()
-    assert found.confidence == 0.0
+@pytest.mark.parametrize(
+    ("defect", "shares", "category", "severity", "confidence"),
+    [
+        (0.9, {"hand_shape": 0.7}, "hand_shape", 3, 0.63),
+        (0.9, {"hand_shape": 0.4, "limb_shape": 0.3}, "unknown", 1, 0.9),
+        (0.4, {"hand_shape": 0.9}, "unknown", 1, 0.4),
+        (0.1, {"hand_shape": 0.9}, "no_defect", 0, 0.9),
+        (0.9, {"text_wrong": 0.6}, "text_garbled", 3, 0.57),
+    ],
+)
+def test_without_lettering_looks_decide_at_the_operating_point(
+    judge: LetteringJudge,
+    defect: float,
+    shares: dict[str, float],
+    category: str,
+    severity: int,
+    confidence: float,
+) -> None:
+    reasoner = EmbeddedReasoner(judge, diagnostician=convinced(defect, shares))
+    found = one(reasoner, sign("FRESH COFEE"), PROMPT, EMPTY)
+    assert (found.category, found.severity) == (category, severity)
+    assert found.confidence == pytest.approx(confidence, abs=0.01)
+    assert [e.kind for e in found.evidence] == [*["looks"] * 3, "saliency", "geometry"]
+    assert found.evidence[0].data["defect"] == pytest.approx(defect, abs=1e-3)
+    assert found.evidence[4].data["width_px"] == EMPTY.width
+    json.dumps([dict(e.data) for e in found.evidence])
+
+
+def test_lettering_that_is_right_is_not_overruled_by_looks(judge: LetteringJudge) -> None:
+    garbled = EmbeddedReasoner(judge, diagnostician=convinced(0.99, {"text_garbled": 0.95}))
+    image = sign("FRESH COFFEE")
+    assert one(garbled, image, PROMPT, FIRST_LINE).category == "no_defect"
+    # In a region of which it fills little, looks may find something else, but no text defect.
+    wide = Box(0, 0, 640, 384)
+    assert one(garbled, image, PROMPT, wide).category == "no_defect"
+    object_ = EmbeddedReasoner(judge, diagnostician=convinced(0.99, {"object_structure": 0.9}))
+    found = one(object_, image, PROMPT, wide)
+    assert found.category == "object_structure"
+    assert found.evidence[0].kind == "lettering"
+    assert one(object_, image, PROMPT, FIRST_LINE).category == "no_defect"
+
+
+def test_a_lettering_defect_keeps_its_evidence_whatever_it_looks_like(
+    judge: LetteringJudge,
+) -> None:
+    sound = EmbeddedReasoner(judge, diagnostician=convinced(0.01, {"hand_shape": 0.9}))
+    for box in (FIRST_LINE, Box(0, 0, 640, 384)):
+        found = one(sound, sign("FRESH COFEE"), PROMPT, box)
+        assert found.category == "text_wrong"
+        assert "intended_text" in [e.kind for e in found.evidence]
+
+
+def test_a_classifier_for_another_network_is_refused(judge: LetteringJudge) -> None:
+    other = replace(shipped_diagnostician(), network="0" * 64)
+    with pytest.raises(PluginError, match="another saliency network"):
+        one(EmbeddedReasoner(judge, diagnostician=other), sign("A"), "", EMPTY)
 
 
 def test_each_region_gets_the_lettering_inside_its_mask(reasoner: EmbeddedReasoner) -> None:
@@ -82,7 +174,8 @@ def test_each_region_gets_the_lettering_inside_its_mask(reasoner: EmbeddedReason
     ]
     found = reasoner.diagnose(image, PROMPT, regions)
     assert [d.region_id for d in found] == ["below", "above", "nothing"]
-    assert [d.category for d in found] == ["no_defect", "text_wrong", "unknown"]
+    assert [d.category for d in found][:2] == ["no_defect", "text_wrong"]
+    assert [e.kind for e in found[2].evidence][-2:] == ["saliency", "geometry"]
 
 
 def test_a_small_box_inside_large_letters_is_enough(reasoner: EmbeddedReasoner) -> None:

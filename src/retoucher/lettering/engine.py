@@ -8,6 +8,7 @@ the recogniser's session and the per-step probabilities are kept.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -40,7 +41,8 @@ class EngineSettings:
     """How text is looked for.
 
     Attributes:
-        threads: ONNX Runtime threads for each of the two networks; 0 lets it choose.
+        threads: ONNX Runtime threads for each of the two networks; 0: as OMP_NUM_THREADS says, or
+            as it likes.
         pixel_threshold: probability above which a pixel belongs to text, 0 to 1.
         box_threshold: mean probability above which a quad is kept, 0 to 1; low, so that garbled
             lettering is found at all.
@@ -107,7 +109,8 @@ class OcrEngine:
         folder = model_dir()
         from rapidocr import RapidOCR
 
-        threads = settings.threads or -1
+        # ONNX Runtime does not read the variable that tells all other libraries.
+        threads = settings.threads or int(os.environ.get("OMP_NUM_THREADS", "0")) or -1
         params: dict[str, Any] = {
             "Global.log_level": "critical",
             # Sizes are decided by the reader; explicit paths keep RapidOCR from ever downloading.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import threading
+from collections import OrderedDict
+from dataclasses import asdict
+from functools import cache
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retoucher.domain.diagnosis import Json
 from retoucher.domain.taxonomy import NO_DEFECT
 from retoucher.lettering.asked import AskedPhrase, asked_phrases
 from retoucher.lettering.edits import (
@@ -21,15 +25,20 @@ from retoucher.lettering.features import line_features
 from retoucher.lettering.garbled import garbled_model
 from retoucher.lettering.lexicon import core, is_word, nearest
 from retoucher.lettering.matching import AskedMatch, match_phrases, shown_exactly
-from retoucher.lettering.quads import quad_height_px, quad_width_px
-from retoucher.lettering.reading import TextLine, TextReader, TextWord, shared_reader
+from retoucher.lettering.quads import quad_width_px
+from retoucher.lettering.reading import (
+    TextLine,
+    TextReader,
+    TextWord,
+    picture_key,
+    shared_reader,
+)
+from retoucher.lettering.units import GARBLED, WRONG, JudgedUnit, Judgement, Source
+
+__all__ = ["GARBLED", "WRONG", "JudgedUnit", "Judgement", "LetteringJudge", "shared_judge"]
 
 RgbArray = NDArray[np.uint8]
 QuadArray = NDArray[np.float64]
-Source = Literal["prompt", "dictionary"]
-
-GARBLED = "text_garbled"
-WRONG = "text_wrong"
 
 _MIN_HEIGHT_PX = 10.0
 """Smaller text cannot be judged: it is called fine."""
@@ -52,49 +61,13 @@ _NOISE_SUPPORT = 0.02
 """The same for letters that a reader mixes up by itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class JudgedUnit:
-    """A line, or a single word of a line, with what is thought of it.
-
-    Attributes:
-        quad_xy: float (4, 2), picture pixels, clockwise from the text's own top-left.
-        read: what it says; may be empty.
-        confidence: of the reading, 0 to 1.
-        defect: probability that it is garbled or wrong, 0 to 1.
-        category: "text_garbled", "text_wrong" or "no_defect".
-        intended: what it should say, where that is known.
-        source: where `intended` comes from.
-        judged: False where it is too small, or too little was read, to say anything; such a unit
-            is never called a defect.
-    """
-
-    quad_xy: QuadArray
-    read: str
-    confidence: float
-    defect: float
-    category: str
-    intended: str | None = None
-    source: Source | None = None
-    judged: bool = True
-
-    @property
-    def height_px(self) -> float:
-        return quad_height_px(self.quad_xy)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """All units of a picture, top to bottom, and the phrases that its prompt asks for."""
-
-    units: tuple[JudgedUnit, ...]
-    asked: tuple[AskedPhrase, ...]
-
-
 class LetteringJudge:
-    """Judges the lettering of pictures. The same picture and prompt give the same judgement."""
+    """Judges the lettering of pictures. The same picture and prompt are judged once."""
 
     def __init__(self, reader: TextReader | None = None) -> None:
         self.reader = reader or shared_reader()
+        self._cache: OrderedDict[tuple[bytes, str], Judgement] = OrderedDict()
+        self._lock = threading.Lock()
 
     @property
     def weights(self) -> dict[str, str]:
@@ -102,6 +75,11 @@ class LetteringJudge:
         from retoucher.lettering.garbled import WEIGHTS_FILE
 
         return {**self.reader.weights, WEIGHTS_FILE: garbled_model().digest}
+
+    @property
+    def settings(self) -> dict[str, Json]:
+        """What decides the judgement besides the weights, for `AgentInfo.settings`."""
+        return {"reader": cast("Json", asdict(self.reader.settings)), "ocr": self.reader.version}
 
     def judge(self, image_rgb: RgbArray, prompt: str) -> Judgement:
         """Judges every line that is found.
@@ -114,8 +92,23 @@ class LetteringJudge:
             InputError, MissingDependencyError: as `TextReader.read`.
         """
         lines = self.reader.read(image_rgb)
-        asked = asked_phrases(prompt)
-        return _Judging(self.reader, image_rgb, prompt, lines, asked).run()
+        key = picture_key(image_rgb), prompt
+        with self._lock:
+            if key not in self._cache:
+                asked = asked_phrases(prompt)
+                judging = _Judging(self.reader, image_rgb, prompt, lines, asked)
+                self._cache[key] = judging.run()
+                if len(self._cache) > self.reader.settings.cache_size:
+                    self._cache.popitem(last=False)
+            self._cache.move_to_end(key)
+            return self._cache[key]
+
+
+@cache
+def shared_judge() -> LetteringJudge:
+    """This process's judge over `shared_reader`: perceiver and reasoner ask it about the same
+    states of a picture, and each is judged once."""
+    return LetteringJudge()
 
 
 class _Judging:

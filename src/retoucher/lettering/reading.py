@@ -135,7 +135,7 @@ class TextReader:
         if image_rgb.size == 0:
             return ()
         pixels = np.ascontiguousarray(image_rgb)
-        key = hashlib.blake2b(pixels.data, key=repr(pixels.shape).encode()[:64]).digest()
+        key = picture_key(pixels)
         with self._lock:
             if key in self._cache:
                 self._cache.move_to_end(key)
@@ -252,6 +252,12 @@ def shared_reader() -> TextReader:
     state is read once.
     """
     return TextReader()
+
+
+def picture_key(image_rgb: RgbArray) -> bytes:
+    """The same for the same pixels, to keep what was found out about them."""
+    pixels = np.ascontiguousarray(image_rgb)
+    return hashlib.blake2b(pixels.data, key=repr(pixels.shape).encode()[:64]).digest()
 
 
 def _line(quad: QuadArray, found: Decoded, detection: float) -> TextLine:

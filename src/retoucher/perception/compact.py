@@ -13,7 +13,7 @@ from retoucher.errors import InputError
 from retoucher.perception.efficientnet_lite import EfficientNetLite, adopt_imagenet_weights
 from retoucher.perception.network import DistortionSaliencyNet, NetworkConfig
 from retoucher.perception.text_encoder import CompactTextEncoder
-from retoucher.perception.tokenizer import HashTokenizer
+from retoucher.vision.tokenizer import HashTokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from retoucher.errors import InputError
 from retoucher.perception.compact import CompactConfig, build_compact, compact_config
 from retoucher.perception.network import DistortionSaliencyNet
 from retoucher.perception.tensors import to_tensor
-from retoucher.perception.tokenizer import HashTokenizer
+from retoucher.vision.tokenizer import HashTokenizer
 
 PICTURE_GRAPH = "saliency.onnx"
 PROMPT_GRAPH = "prompt.onnx"
@@ -97,18 +97,14 @@ class _Picture(nn.Module):
         self.net = net
 
     def forward(
-        self, image: Tensor, valid: Tensor, text: Tensor, text_valid: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return self.net(image, valid, text, text_valid)
-
-
-class _PictureAlone(nn.Module):
-    def __init__(self, net: DistortionSaliencyNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        return self.net(image, valid)
+        self,
+        image: Tensor,
+        valid: Tensor,
+        text: Tensor | None = None,
+        text_valid: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        finest, fused = self.net.features(image, valid, text, text_valid)
+        return *self.net.read_out(finest, fused, valid), finest, fused
 
 
 class _Prompt(nn.Module):
@@ -124,16 +120,17 @@ def _export_picture(net: DistortionSaliencyNet, file: Path) -> None:
     image, valid = torch.zeros(1, 3, 192, 256), torch.ones(1, 192, 256)
     axes = {"image": {2: "height", 3: "width"}, "valid": {1: "height", 2: "width"}}
     axes["logits"] = {1: "map_height", 2: "map_width"}
-    module: nn.Module
-    if net.text is None:
-        module, inputs, names = _PictureAlone(net), (image, valid), ["image", "valid"]
-    else:
+    axes["features"] = {2: "map_height", 3: "map_width"}
+    axes["tokens"] = {2: "tokens_height", 3: "tokens_width"}
+    inputs, names = (image, valid), ["image", "valid"]
+    if net.text is not None:
         text = torch.zeros(1, 4, net.config.token_width)
         seen = torch.ones(1, 4, dtype=torch.bool)
-        module, inputs = _Picture(net), (image, valid, text, seen)
-        names = ["image", "valid", "text", "text_valid"]
+        inputs = (image, valid, text, seen)
+        names += ["text", "text_valid"]
         axes |= {"text": {1: "tokens"}, "text_valid": {1: "tokens"}}
-    _export(module, inputs, names, ["logits", "scores"], axes, file)
+    outputs = ["logits", "scores", "features", "tokens"]
+    _export(_Picture(net), inputs, names, outputs, axes, file)
 
 
 def _export_prompt(net: DistortionSaliencyNet, tokenizer: HashTokenizer, file: Path) -> None:

@@ -1,19 +1,35 @@
-"""Several perceivers speaking together: a place is salient when any of them says so."""
+"""Several perceivers speaking together: a place is salient when any of them says so.
+
+One exception: a perceiver may claim places in which it measures what others only guess (lettering
+that was read and judged). There its word counts alone. So lettering that is right is not called
+distorted by its looks, and a blob of another perceiver neither swallows a line of lettering nor
+grows together with it: the line stays a region of its own, with the mask that a tool needs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 import retoucher
-from retoucher.agents import Perceiver, RgbArray
+from retoucher.agents import BoolArray, Perceiver, RgbArray
 from retoucher.domain.saliency import SaliencyMap
 from retoucher.domain.trace import AgentInfo
 
 
+@runtime_checkable
+class ClaimingPerceiver(Perceiver, Protocol):
+    """A perceiver that knows some places better than any other."""
+
+    def claims(self, image_rgb: RgbArray, prompt: str) -> BoolArray:
+        """Where its saliency alone counts, bool (H, W). Same input, same output."""
+        ...
+
+
 class FusedPerceiver:
-    """The pixelwise maximum of its members' maps, so that nothing one of them found is lost.
+    """The pixelwise maximum of its members' maps; in claimed places, of those who claim them.
 
     Raises:
         ValueError: without members.
@@ -37,6 +53,20 @@ class FusedPerceiver:
         )
 
     def perceive(self, image_rgb: RgbArray, prompt: str) -> SaliencyMap:
-        """The maximum over members, float32 (H, W)."""
+        """The fused map, float32 (H, W)."""
         maps = [member.perceive(image_rgb, prompt).values_hw for member in self._members]
-        return SaliencyMap(maps[0] if len(maps) == 1 else np.maximum.reduce(maps))
+        if len(maps) == 1:
+            return SaliencyMap(maps[0])
+        claims = [
+            member.claims(image_rgb, prompt) if isinstance(member, ClaimingPerceiver) else None
+            for member in self._members
+        ]
+        taken = np.zeros(maps[0].shape, np.bool_)
+        for claim in claims:
+            if claim is not None:
+                taken |= claim
+        fused = np.zeros_like(maps[0])
+        for values, claim in zip(maps, claims, strict=True):
+            speaks = ~taken if claim is None else claim | ~taken
+            np.maximum(fused, np.where(speaks, values, 0), out=fused)
+        return SaliencyMap(fused)

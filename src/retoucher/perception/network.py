@@ -187,13 +187,33 @@ class DistortionSaliencyNet(nn.Module):
             text_btc: from `encode_text`; None: no prompt.
             text_valid_bt: bool (B, T), which text tokens count.
         """
+        finest, fused = self.features(image_bchw, valid_bhw, text_btc, text_valid_bt)
+        return self.read_out(finest, fused, valid_bhw)
+
+    def features(
+        self,
+        image_bchw: Tensor,
+        valid_bhw: Tensor,
+        text_btc: Tensor | None = None,
+        text_valid_bt: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What the prediction is read from; the arguments are those of `forward`.
+
+        Returns:
+            The decoder's finest map (B, decoder_width, H/stride, W/stride) and the fused tokens
+            (B, token_width, H/32, W/32).
+        """
         maps = self.image(image_bchw)
         coarse = self.to_tokens(maps[3])
         fused = self._fuse(coarse, _at_stride(valid_bhw, 32), text_btc, text_valid_bt)
         x = self.from_tokens(fused)
         for level, fine, stride in zip(self.decoder, maps[2::-1], (16, 8, 4), strict=False):
             x = level(x, fine, _at_stride(valid_bhw, stride))
-        return Prediction(self.head(x).squeeze(1), self._score(fused, valid_bhw))
+        return x, fused
+
+    def read_out(self, finest: Tensor, fused: Tensor, valid_bhw: Tensor) -> Prediction:
+        """The prediction from `features`."""
+        return Prediction(self.head(finest).squeeze(1), self._score(fused, valid_bhw))
 
     def _fuse(
         self, coarse: Tensor, valid: Tensor, text: Tensor | None, text_valid: Tensor | None

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import cast
+import math
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 import retoucher
-from retoucher.domain.diagnosis import Json
 from retoucher.domain.saliency import SaliencyMap
+from retoucher.domain.taxonomy import NO_DEFECT
 from retoucher.domain.trace import AgentInfo
-from retoucher.lettering.judge import JudgedUnit, LetteringJudge
+from retoucher.lettering.judge import JudgedUnit, LetteringJudge, shared_judge
 from retoucher.lettering.quads import grow_quad
-from retoucher.lettering.reading import TextReader
 
 RgbArray = NDArray[np.uint8]
 
@@ -23,6 +21,9 @@ _GROW = 0.12
 """The painted quad reaches so far beyond the text's, in heights of the text."""
 _SOFT = 0.12
 """Width of the soft edge, in heights of the text."""
+_CLAIM_MARGIN = 0.026
+"""Around judged lettering, over the picture's geometric mean side: a little more than two regions'
+dilation and merge distance (24 of 1024 px), so that a neighbour's region does not join it."""
 _FINE_TAIL = 0.05
 """Fainter units are not painted: a clean picture has an empty map."""
 
@@ -31,11 +32,11 @@ class TextPerceiver:
     """Paints each unit of lettering with the probability that it is garbled or wrong.
 
     Args:
-        reader: shared with other agents, so that a picture is read once.
+        judge: shared with other agents, so that a picture is read and judged once.
     """
 
-    def __init__(self, reader: TextReader | None = None) -> None:
-        self._judge = LetteringJudge(reader)
+    def __init__(self, judge: LetteringJudge | None = None) -> None:
+        self._judge = judge or shared_judge()
 
     @property
     def info(self) -> AgentInfo:
@@ -44,10 +45,7 @@ class TextPerceiver:
             name="text",
             version=retoucher.__version__,
             weights=self._judge.weights,
-            settings={
-                "reader": cast(Json, asdict(self._judge.reader.settings)),
-                "ocr": self._judge.reader.version,
-            },
+            settings=self._judge.settings,
         )
 
     def perceive(self, image_rgb: RgbArray, prompt: str) -> SaliencyMap:
@@ -66,6 +64,29 @@ class TextPerceiver:
             if unit.defect >= _FINE_TAIL:
                 _paint(values, unit)
         return SaliencyMap(values)
+
+    def claims(self, image_rgb: RgbArray, prompt: str) -> NDArray[np.bool_]:
+        """Judged lettering and the margin around it, bool (H, W): nobody knows better there.
+
+        Lettering that could not be judged is left to other perceivers. The margin depends on where
+        lettering is, not on what is thought of it, so that a repair moves no border.
+
+        Args, raises: as `perceive`.
+        """
+        h, w = image_rgb.shape[:2]
+        claimed = np.zeros((h, w), np.uint8)
+        margin = _CLAIM_MARGIN * math.sqrt(h * w)
+        for unit in self._judge.judge(image_rgb, prompt).units:
+            if unit.judged and _is_lettering(unit):
+                painted = (_GROW + _SOFT) * unit.height_px
+                quad = grow_quad(unit.quad_xy, painted + margin)
+                cv2.fillConvexPoly(claimed, np.round(quad - 0.5).astype(np.int32), 1)
+        return claimed.astype(np.bool_)
+
+
+def _is_lettering(unit: JudgedUnit) -> bool:
+    """One or two characters that seem right may be anything; texture reads like that too."""
+    return unit.category != NO_DEFECT or sum(c.isalnum() for c in unit.read) >= 3
 
 
 def _paint(values_hw: NDArray[np.float32], unit: JudgedUnit) -> None:

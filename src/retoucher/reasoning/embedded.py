@@ -1,57 +1,82 @@
-"""The reasoner `embedded`: says what is wrong with the lettering in a region, with its evidence."""
+"""The reasoner `embedded`: what is wrong in a region, by its lettering and by its looks.
+
+Two voices, the measured one first:
+
+1. Lettering that was read and judged. A mistake in it is the diagnosis, with the evidence that a
+   tool needs. Where it is right and fills the region, nothing is wrong there, whatever it looks
+   like.
+2. Everything else is judged by its looks: a small classifier over the saliency network's features,
+   calibrated. Where it is not sure it says "unknown". It never names a mistake in lettering that
+   was read and is right, and never a wrong word where nothing was read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import cast
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import retoucher
+from retoucher.agents import RgbArray
 from retoucher.domain.diagnosis import Diagnosis, Evidence, Json
 from retoucher.domain.region import Region
 from retoucher.domain.taxonomy import NO_DEFECT, UNKNOWN
 from retoucher.domain.trace import AgentInfo
-from retoucher.lettering.asked import AskedPhrase
-from retoucher.lettering.judge import GARBLED, WRONG, JudgedUnit, Judgement, LetteringJudge
-from retoucher.lettering.reading import TextReader
+from retoucher.errors import PluginError
+from retoucher.lettering.judge import GARBLED, WRONG, LetteringJudge, shared_judge
+from retoucher.reasoning import embedded_words as words
+from retoucher.reasoning.embedded_features import Measured, measure, zoom_features
+from retoucher.reasoning.embedded_lettering import Reading, read_region
+from retoucher.reasoning.embedded_model import (
+    WEIGHTS_FILE,
+    Diagnostician,
+    Opinion,
+    shipped_diagnostician,
+)
+from retoucher.vision.runtime import PICTURE_GRAPH, SaliencyNetwork, shared_network
 
-RgbArray = NDArray[np.uint8]
-
-_MIN_UNIT_SHARE = 0.3
-"""A unit belongs to a region that covers so much of it."""
-_MIN_REGION_SHARE = 0.3
-"""Or of which the unit covers so much: a small box drawn inside of large letters."""
-_GLARING_SHARE = 0.01
-_SUBTLE_SHARE = 0.002
-"""Share of the picture from which on defective lettering is glaring, and below which subtle."""
-_STRONG = 0.85
-_MAX_QUOTED_CHARS = 60
+_LETTERING_FILLS = 0.4
+"""Right lettering that fills so much of a region decides alone."""
+_TOP = 3
+"""So many categories stand in the evidence."""
 
 
 class EmbeddedReasoner:
-    """Diagnoses lettering; of anything else it says "unknown".
+    """Diagnoses regions without torch, download or network.
 
     Args:
-        reader: shared with other agents, so that a picture is read once.
+        judge: of lettering; shared with other agents, so that a picture is read once.
+        network: whose features the classifier reads; shared likewise.
+        diagnostician: the classifier; None: the shipped one.
     """
 
-    def __init__(self, reader: TextReader | None = None) -> None:
-        self._judge = LetteringJudge(reader)
+    def __init__(
+        self,
+        judge: LetteringJudge | None = None,
+        network: SaliencyNetwork | None = None,
+        diagnostician: Diagnostician | None = None,
+    ) -> None:
+        self._judge = judge or shared_judge()
+        self._network = network
+        self._diagnostician = diagnostician
 
     @property
     def info(self) -> AgentInfo:
+        network, model = self._loaded()
+        point = model.point
         return AgentInfo(
             role="reasoner",
             name="embedded",
             version=retoucher.__version__,
-            weights=self._judge.weights,
+            weights={
+                **self._judge.weights,
+                **network.weights,
+                WEIGHTS_FILE.name: model.digest,
+            },
             settings={
-                "reader": cast(Json, asdict(self._judge.reader.settings)),
-                "ocr": self._judge.reader.version,
+                **self._judge.settings,
+                "defect_from": point.defect,
+                "sound_to": point.sound,
+                "category_from": point.category,
             },
         )
 
@@ -60,9 +85,6 @@ class EmbeddedReasoner:
     ) -> tuple[Diagnosis, ...]:
         """One diagnosis per region, in their order.
 
-        The category is "text_garbled" or "text_wrong" where lettering in the region is, and
-        "no_defect" where all of it is right; "unknown" where there is none.
-
         Args:
             image_rgb: uint8 (H, W, 3).
             prompt: searched for the words that the picture is to show; may be empty.
@@ -70,162 +92,120 @@ class EmbeddedReasoner:
 
         Raises:
             InputError, MissingDependencyError: as `TextReader.read`.
+            PluginError: the shipped weights are missing or do not belong together.
         """
         if not regions:
             return ()
         judgement = self._judge.judge(image_rgb, prompt)
-        h, w = image_rgb.shape[:2]
-        return tuple(_diagnosis(region, judgement, h, w) for region in regions)
-
-
-def _diagnosis(region: Region, judgement: Judgement, height: int, width: int) -> Diagnosis:
-    inside = [u for u in judgement.units if u.judged and _belongs(u, region)]
-    defective = [u for u in inside if u.category != NO_DEFECT]
-    evidence = _evidence(inside, judgement.asked)
-    if not inside:
-        where = _position(region.box.centre_xy, height, width)
-        return Diagnosis(
-            region_id=region.id,
-            category=UNKNOWN,
-            severity=1,
-            description=f"No lettering could be read {where}, so nothing was judged.",
-            confidence=0.0,
+        height, width = image_rgb.shape[:2]
+        return tuple(
+            self._one(image_rgb, prompt, region, read_region(region, judgement, height, width))
+            for region in regions
         )
-    main = max(defective or inside, key=lambda u: (u.intended is not None, u.defect * _area_px(u)))
-    x, y = main.quad_xy.mean(0).tolist()
-    where = _position((x, y), height, width)
-    if not defective:
-        return _fine(region, inside, where, evidence)
-    worst = max(defective, key=lambda u: (u.defect, _area_px(u)))
-    category = WRONG if all(u.category == WRONG for u in defective) else GARBLED
-    return Diagnosis(
-        region_id=region.id,
-        category=category,
-        severity=_severity(defective, height * width),
-        description=_description(category, main, len(defective) - 1, judgement.asked, where),
-        confidence=float(np.clip(worst.defect, 0.0, 1.0)),
-        evidence=evidence,
-    )
+
+    def _one(self, image_rgb: RgbArray, prompt: str, region: Region, reading: Reading) -> Diagnosis:
+        read = reading.diagnosis
+        if read is not None and (read.is_defect or reading.share >= _LETTERING_FILLS):
+            return read
+        network, model = self._loaded()
+        measured = measure(network, image_rgb, prompt, region)
+        features = zoom_features(network, image_rgb, region)
+        opinion = _informed(model.opinion(features), reading)
+        height, width = image_rgb.shape[:2]
+        where = words.position(region.box.centre_xy, height, width)
+        category, confidence = _verdict(opinion, model)
+        spoken = Diagnosis(
+            region_id=region.id,
+            category=category,
+            severity=_severity(category, opinion),
+            description=words.describe(category, opinion, measured, where, unclear=reading.unclear),
+            confidence=confidence,
+            evidence=_evidence(opinion, measured, region, height, width),
+        )
+        if read is None:
+            return spoken
+        return replace(spoken, evidence=(*read.evidence, *spoken.evidence))
+
+    def _loaded(self) -> tuple[SaliencyNetwork, Diagnostician]:
+        network = self._network or shared_network()
+        model = self._diagnostician or shipped_diagnostician()
+        if model.network != network.weights[PICTURE_GRAPH]:
+            raise PluginError(
+                f"{WEIGHTS_FILE.name} was trained on another saliency network than the one "
+                "installed; train it again (python recipes/diagnostician.py DATA)"
+            )
+        self._network, self._diagnostician = network, model
+        return network, model
 
 
-def _fine(
-    region: Region, inside: list[JudgedUnit], where: str, evidence: tuple[Evidence, ...]
-) -> Diagnosis:
-    """Lettering in which nothing is wrong."""
-    read = _quoted(" ".join(u.read for u in inside))
-    return Diagnosis(
-        region_id=region.id,
-        category=NO_DEFECT,
-        severity=0,
-        description=f"Lettering {where} reads {read}; no mistake was found in it.",
-        confidence=float(np.clip(1.0 - max(u.defect for u in inside), 0.0, 1.0)),
-        evidence=evidence,
-    )
+def _informed(opinion: Opinion, reading: Reading) -> Opinion:
+    """The opinion after what reading says about lettering.
+
+    Where lettering was read and is right, what is wrong must be something else. Where nothing was
+    read, no word can be called wrong: what speaks for that speaks for garbled lettering.
+    """
+    shares = dict(opinion.categories)
+    if reading.diagnosis is not None:
+        text = shares.pop(GARBLED) + shares.pop(WRONG)
+        rest = max(1.0 - text, 1e-6)
+        shares = {name: share / rest for name, share in shares.items()}
+        return replace(
+            opinion,
+            defect=opinion.defect * (1.0 - text),
+            categories={GARBLED: 0.0, WRONG: 0.0, **shares},
+        )
+    shares[GARBLED] += shares[WRONG]
+    shares[WRONG] = 0.0
+    return replace(opinion, categories=shares)
 
 
-def _belongs(unit: JudgedUnit, region: Region) -> bool:
-    """The unit lies mostly in the region's mask, or fills much of it."""
-    box = region.box
-    low = np.floor(unit.quad_xy.min(0)).astype(int)
-    high = np.ceil(unit.quad_xy.max(0)).astype(int) + 1
-    x0, y0 = min(low[0], box.x0), min(low[1], box.y0)
-    if high[0] <= box.x0 or low[0] >= box.x1 or high[1] <= box.y0 or low[1] >= box.y1:
-        return False
-    size = (max(high[1], box.y1) - y0, max(high[0], box.x1) - x0)
-    drawn = np.zeros(size, np.uint8)
-    cv2.fillConvexPoly(drawn, np.round(unit.quad_xy - [x0, y0] - 0.5).astype(np.int32), 1)
-    mask = drawn[box.shift(-int(x0), -int(y0)).slices]
-    common = int((mask.astype(bool) & region.mask_hw).sum())
-    share = common / max(int(drawn.sum()), 1)
-    return share >= _MIN_UNIT_SHARE or common >= _MIN_REGION_SHARE * region.area_px
+def _verdict(opinion: Opinion, model: Diagnostician) -> tuple[str, float]:
+    """Category and confidence: of the defect and its kind together, or of there being none."""
+    point = model.point
+    if opinion.defect <= point.sound:
+        return NO_DEFECT, 1.0 - opinion.defect
+    name, share = max(opinion.categories.items(), key=lambda item: item[1])
+    if opinion.defect >= point.defect and share >= point.category:
+        return name, opinion.defect * share
+    return UNKNOWN, opinion.defect
 
 
-def _evidence(units: Sequence[JudgedUnit], asked: Sequence[AskedPhrase]) -> tuple[Evidence, ...]:
-    out: list[Evidence] = []
-    phrases: list[Json] = [p.text for p in asked]
-    for unit in units:
-        quad: Json = [[round(float(x), 2), round(float(y), 2)] for x, y in unit.quad_xy]
-        out.append(
+def _severity(category: str, opinion: Opinion) -> int:
+    if category == NO_DEFECT:
+        return 0
+    return 1 if category == UNKNOWN else opinion.severity
+
+
+def _evidence(
+    opinion: Opinion, measured: Measured, region: Region, height: int, width: int
+) -> tuple[Evidence, ...]:
+    """What was measured (saliency, geometry), and what was estimated (looks, likeliest first)."""
+    ranked = sorted(opinion.categories.items(), key=lambda item: -item[1])[:_TOP]
+    saliency: Mapping[str, Json] = {
+        "inside": round(measured.inside, 4),
+        "around": round(measured.around, 4),
+        "peak": round(measured.peak, 4),
+        "picture": round(measured.picture, 4),
+    }
+    geometry: Mapping[str, Json] = {
+        "area_share": round(region.area_px / (height * width), 5),
+        "width_px": region.box.width,
+        "height_px": region.box.height,
+        "detail_inside": round(measured.detail_inside, 3),
+        "detail_around": round(measured.detail_around, 3),
+    }
+    return (
+        *(
             Evidence(
-                kind="lettering",
+                kind="looks",
                 data={
-                    "quad_xy": quad,
-                    "read": unit.read,
-                    "confidence": round(unit.confidence, 4),
-                    "defect": round(unit.defect, 4),
-                    "intended": unit.intended,
-                    "source": unit.source,
-                    "asked": phrases,
+                    "category": name,
+                    "share": round(share, 4),
+                    "defect": round(opinion.defect, 4),
                 },
             )
-        )
-    for unit in units:
-        if unit.intended is not None:
-            quad = [[round(float(x), 2), round(float(y), 2)] for x, y in unit.quad_xy]
-            out.append(
-                Evidence(
-                    kind="intended_text",
-                    data={
-                        "quad_xy": quad,
-                        "read": unit.read,
-                        "intended": unit.intended,
-                        "source": unit.source,
-                    },
-                )
-            )
-    return tuple(out)
-
-
-def _severity(defective: Sequence[JudgedUnit], picture_area_px: int) -> int:
-    share = sum(_area_px(u) for u in defective) / picture_area_px
-    strong = max(u.defect for u in defective) >= _STRONG
-    if share < _SUBTLE_SHARE:
-        return 2 if strong and share >= _SUBTLE_SHARE / 2 else 1
-    return 3 if share >= _GLARING_SHARE and strong else 2
-
-
-def _area_px(unit: JudgedUnit) -> float:
-    return float(cv2.contourArea(unit.quad_xy.astype(np.float32)))
-
-
-def _description(
-    category: str, main: JudgedUnit, others: int, asked: Sequence[AskedPhrase], where: str
-) -> str:
-    kind = "Garbled" if category == GARBLED else "Wrong"
-    text = f"{kind} lettering {where} reads {_quoted(main.read)}"
-    if main.intended is not None:
-        text += f" {_why(main, asked)}"
-    elif category == GARBLED:
-        text += f", recognised with a confidence of {main.confidence:.0%}"
-    if others:
-        text += f"; {others} more {'place' if others == 1 else 'places'} here {_are(others)} wrong"
-    return text + "."
-
-
-def _why(unit: JudgedUnit, asked: Sequence[AskedPhrase]) -> str:
-    right = _quoted(unit.intended or "")
-    if unit.source == "dictionary":
-        return f"instead of the word {right}"
-    folded = (unit.intended or "").casefold()
-    if any(folded in p.text.casefold() for p in asked):
-        return f"where the prompt asks for {right}"
-    return f"instead of {right}, a word of the prompt"
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def _quoted(text: str) -> str:
-    short = text if len(text) <= _MAX_QUOTED_CHARS else text[: _MAX_QUOTED_CHARS - 1] + "…"
-    return f'"{short}"'
-
-
-def _position(centre_xy: tuple[float, float], height: int, width: int) -> str:
-    """Where a place lies, in words: thirds of the picture."""
-    x, y = centre_xy
-    row = ("at the top", "in the middle", "at the bottom")[min(2, int(3 * y / height))]
-    column = ("left", "", "right")[min(2, int(3 * x / width))]
-    if row == "in the middle":
-        return f"on the {column}" if column else "in the centre"
-    return f"{row} {column}".strip()
+            for name, share in ranked
+        ),
+        Evidence(kind="saliency", data=saliency),
+        Evidence(kind="geometry", data=geometry),
+    )
