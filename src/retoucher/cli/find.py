@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,11 @@ from retoucher.cli.settings import look_settings
 from retoucher.cli.targets import check_distinct, find_pictures, unwritable
 from retoucher.cli.work import Answer, about, fitted, own_regions, work_through
 from retoucher.cli.writing import write_file
-from retoucher.domain import rle
-from retoucher.domain.codec import to_json
 from retoucher.domain.diagnosis import Diagnosis, Json
 from retoucher.domain.region import Region
 from retoucher.errors import OutputError
 from retoucher.imaging.files import read_picture
+from retoucher.records import find_record
 from retoucher.report.pictures import overlay
 from retoucher.report.words import SEVERITY_WORDS, category_words
 
@@ -53,26 +51,6 @@ def run_find(look: LookOptions, find: FindOptions) -> int:
     return work_through(paths, lambda i, _: look_at(i), look=look, display=display)
 
 
-def region_records(
-    regions: Sequence[Region], diagnoses: Sequence[Diagnosis], height: int, width: int
-) -> list[dict[str, Json]]:
-    """One JSON object a region, in order; masks as COCO RLE of the whole picture."""
-    return [
-        {
-            "id": region.id,
-            "box_xyxy": list(region.box.as_xyxy()),
-            "mask": to_json(rle.encode(region.full_mask(height, width))),
-            "score": region.score,
-            "category": diagnosis.category,
-            "severity": diagnosis.severity,
-            "description": diagnosis.description,
-            "confidence": diagnosis.confidence,
-            "evidence": to_json(diagnosis.evidence),
-        }
-        for region, diagnosis in zip(regions, diagnoses, strict=True)
-    ]
-
-
 def place_words(region: Region, diagnosis: Diagnosis) -> str:
     """A region and what is wrong there, in one line."""
     level = f"{SEVERITY_WORDS[diagnosis.severity]} " if diagnosis.severity else ""
@@ -95,16 +73,7 @@ def _answer(
     if overlay_file is not None:
         drawn = Image.fromarray(overlay(image, findings.saliency, findings.regions))
         write_file(overlay_file, lambda stream: drawn.save(stream, "PNG"))
-    places = region_records(findings.regions, findings.diagnoses, height, width)
-    record: dict[str, Json] = {
-        "file": str(file),
-        "width": width,
-        "height": height,
-        "prompt": findings.prompt,
-        "prompt_source": findings.prompt_source,
-        "peak": findings.saliency.peak,
-        "regions": list[Json](places),
-    }
+    record: dict[str, Json] = {"file": str(file), **find_record(findings)}
     lines = [f"{file}: {width}x{height}, {about(findings.prompt, findings.prompt_source)}"]
     for region, diagnosis in zip(findings.regions, findings.diagnoses, strict=True):
         lines.append(f"  {place_words(region, diagnosis)}")

@@ -16,13 +16,14 @@ from retoucher.cli.settings import fix_settings
 from retoucher.cli.targets import Target, choose_targets, find_pictures
 from retoucher.cli.work import Answer, about, fitted, own_regions, work_through
 from retoucher.cli.writing import make_folder, write_text
-from retoucher.domain.codec import to_json, trace_to_json
+from retoucher.domain.codec import trace_to_json
 from retoucher.domain.diagnosis import Json
 from retoucher.domain.events import Event
-from retoucher.domain.trace import Outcome, StopReason, Trace
+from retoucher.domain.trace import StopReason, Trace
 from retoucher.errors import ConfigError, OutputError
 from retoucher.imaging.files import read_picture, target_format
 from retoucher.imaging.prompts import prompt_for
+from retoucher.records import fix_record
 from retoucher.report import Recorder, render_report
 from retoucher.report.words import STOP_WORDS
 
@@ -113,43 +114,10 @@ def summary(trace: Trace) -> str:
 
 
 def _record(target: Target, result: Result, *, written: bool, notes: list[str]) -> dict[str, Json]:
-    trace = result.trace
-    categories = {(r.index, d.region_id): d.category for r in trace.rounds for d in r.diagnoses}
-    edits: list[Json] = [
-        {
-            "round": rnd.index,
-            "region": edit.region_id,
-            "box_xyxy": to_json(edit.box),
-            "category": categories[rnd.index, edit.region_id],
-            "tool": edit.tool,
-            "outcome": edit.outcome.value,
-            "reason": edit.verdict.reason if edit.verdict else edit.error,
-        }
-        for rnd in trace.rounds
-        for edit in rnd.edits
-    ]
-    left: list[Json] = [
-        {
-            "box_xyxy": to_json(item.box),
-            "category": item.category,
-            "description": item.description,
-            "reason": item.reason,
-        }
-        for item in trace.left
-    ]
     return {
         "file": str(target.picture),
         "output": str(target.output) if written else None,
-        "changed": result.changed,
-        "stop": trace.stop.value,
-        "rounds": len(trace.rounds),
-        "prompt": trace.prompt,
-        "prompt_source": trace.prompt_source,
-        "repaired": sum(edit.outcome is Outcome.ACCEPTED for edit in trace.edits),
-        "edits": edits,
-        "left": left,
-        "notes": [*notes, *trace.warnings],
         "report": str(target.report) if target.report and written else None,
         "trace": str(target.trace) if target.trace and written else None,
-        "seconds": round(trace.seconds, 3),
+        **fix_record(result, notes),
     }

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from retoucher.api import Result
 from retoucher.cli.display import Display
-from retoucher.cli.find import place_words, region_records
+from retoucher.cli.find import place_words
 from retoucher.cli.work import Answer
 from retoucher.domain.diagnosis import Diagnosis, Json
 from retoucher.domain.events import Diagnosed, Event, Perceived, Planned
 from retoucher.domain.plan import Step
 from retoucher.domain.region import Region
+from retoucher.records import region_records
 
 
 def plan_answer(file: Path, events: Generator[Event, None, Result], display: Display) -> Answer:
@@ -35,7 +36,6 @@ def plan_answer(file: Path, events: Generator[Event, None, Result], display: Dis
             case _:
                 pass
     events.close()
-    places = region_records(regions, diagnoses, *size)
     plan: list[Json] = [
         {
             "region": step.region_id,
@@ -48,7 +48,7 @@ def plan_answer(file: Path, events: Generator[Event, None, Result], display: Dis
     record: dict[str, Json] = {
         "file": str(file),
         "dry_run": True,
-        "regions": list[Json](places),
+        "regions": region_records(regions, diagnoses, *size),
         "plan": plan,
     }
     return Answer(record=record, lines=_lines(file, regions, diagnoses, steps))

@@ -1,0 +1,1 @@
+"""The HTTP service: a shell over `api` with worker processes, jobs and limits."""
