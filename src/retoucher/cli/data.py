@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-FORMATS = "labels, pool, signs, coco, genblemish, richhf, evalmuse or synartifacts"
+FORMATS = "labels, pool, signs, coco, genblemish, richhf, evalmuse, synartifacts or feedback"
 
 app = typer.Typer(no_args_is_help=True, help="Count, show and make labelled sets.")
 
@@ -96,3 +96,15 @@ def make(
         size_px=None if whole else size,
         seed=seed,
     )
+
+
+@app.command()
+def export(
+    feedback: Annotated[Path, typer.Argument(help="Folder that `retouch ui --feedback` fills.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
+    form: Annotated[str, typer.Option("--format", help="labels (our own) or coco.")] = "labels",
+) -> None:
+    """Turn what users said of defects and repairs into a data set for training."""
+    from retoucher.cli.data_sets import run_export
+
+    run_export(feedback, out, form)

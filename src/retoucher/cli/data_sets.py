@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from retoucher.data.feedback import export_feedback
 from retoucher.data.landmarks import attach_landmarks
 from retoucher.data.open import FORMATS, Format, open_dataset
 from retoucher.data.sample import Sample
@@ -123,3 +124,11 @@ def _print(counted: DatasetStats) -> None:
 
 def _three(values: tuple[float, float, float]) -> str:
     return ", ".join(f"{v:.3g}" for v in values)
+
+
+def run_export(feedback: Path, out: Path, form: str) -> None:
+    """Write kept feedback as a data set."""
+    if form not in ("labels", "coco"):
+        raise InputError(f"--format must be labels or coco, got {form!r}")
+    count = export_feedback(feedback, out, form)
+    typer.echo(f"{out}: {count} picture{'' if count == 1 else 's'}")

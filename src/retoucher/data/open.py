@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, get_args
 
 from retoucher.data.coco import read_coco
 from retoucher.data.evalmuse import read_evalmuse
+from retoucher.data.feedback import read_feedback
 from retoucher.data.jsonl import read_json
 from retoucher.data.mapped import load_field_map, read_mapped
 from retoucher.data.ours import read_hand_signs, read_labels, read_pool
@@ -16,7 +17,15 @@ from retoucher.data.synartifacts import read_synartifacts
 from retoucher.errors import InputError
 
 Format: TypeAlias = Literal[
-    "labels", "pool", "signs", "coco", "genblemish", "richhf", "evalmuse", "synartifacts"
+    "labels",
+    "pool",
+    "signs",
+    "coco",
+    "genblemish",
+    "richhf",
+    "evalmuse",
+    "synartifacts",
+    "feedback",
 ]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
@@ -38,6 +47,8 @@ def guess_format(path: Path) -> Format:
     if path.suffix == ".json" and path.is_file():
         content = read_json(path)
         return "coco" if isinstance(content, dict) and "images" in content else "evalmuse"
+    if path.is_dir() and any(path.glob("*/feedback.json")):
+        return "feedback"
     if path.is_dir() and any(path.glob("[0-9]_*.jpg")):
         return "signs"
     raise InputError(f"{path}: cannot tell what data set this is; name it: {', '.join(FORMATS)}")
@@ -81,3 +92,5 @@ def open_dataset(
             return read_evalmuse(path, pictures)
         case "synartifacts":
             return read_synartifacts(path)
+        case "feedback":
+            return read_feedback(path)
