@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
-from retoucher.agents import EditRequest, RgbArray
+from retoucher.agents import EditRequest, RgbArray, ToolSpec, VerifyRequest
+from retoucher.domain.diagnosis import Diagnosis
 from retoucher.domain.events import EditJudged, Perceived, Stopped
 from retoucher.domain.geometry import Box
-from retoucher.domain.plan import Preference
+from retoucher.domain.plan import Preference, ToolOutcome
 from retoucher.domain.region import Region
 from retoucher.domain.saliency import SaliencyMap
-from retoucher.domain.trace import Outcome, StopReason
+from retoucher.domain.trace import EditRecord, Outcome, StopReason
+from retoucher.domain.verdict import Verdict
+from retoucher.errors import PluginError
 from retoucher.imaging.regions import RegionSettings
-from retoucher.job import Agents, Job, LoopSettings
+from retoucher.job import Agents, CandidateSettings, Job, LoopSettings
 from retoucher.loop import run
 from retoucher.planning.policy import StaticPlanner
 from retoucher.testing import (
@@ -257,3 +261,146 @@ def test_the_tool_cannot_write_into_the_picture() -> None:
     _, events = play(agents([bad(ONE)], [ScriptedTool("t", [vandal])]), job=job)
     assert np.array_equal(job.image_rgb, before)
     assert [e.record.outcome for e in events if isinstance(e, EditJudged)] == [Outcome.FAILED]
+
+
+def test_one_edit_serves_neighbours_and_single_ones_follow_when_it_is_not_kept() -> None:
+    near = Box(64, 20, 96, 60)
+    spec = ToolSpec(name="t", version="1", kind="mask", summary="-", uses_prompt=True)
+    settings = RegionSettings(merge_distance=0, dilation=0)
+    tool = ScriptedTool("t", [paint(0), paint(5), paint(9)], spec)
+    team = agents([bad(ONE, near)], [tool], accepted=[False, True])
+    job = Job(image_rgb=picture())
+    events = list(run(job, team, LoopSettings(rounds=2, regions=settings), clock=lambda: 0.0))
+    records = [e.record for e in events if isinstance(e, EditJudged)]
+    assert [r.outcome for r in records] == [
+        Outcome.ROLLED_BACK,
+        Outcome.ACCEPTED,
+        Outcome.ACCEPTED,
+    ]
+    together, first, second = tool.requests
+    assert together.mask_hw.sum() == first.mask_hw.sum() + second.mask_hw.sum()
+    stopped = events[-1]
+    assert isinstance(stopped, Stopped)
+    assert [s.serves for s in stopped.rounds[0].steps] == [("r2",), ()]
+
+
+def test_a_common_edit_that_is_kept_repairs_all_its_regions() -> None:
+    near = Box(64, 20, 96, 60)
+    mine = (Region.from_box(ONE, id="a"), Region.from_box(near, id="b"))
+    spec = ToolSpec(name="t", version="1", kind="mask", summary="-", uses_prompt=True)
+    tool = ScriptedTool("t", [paint(0)], spec)
+    team = agents([bad(ONE, near)], [tool])
+    stopped, _ = play(team, job=Job(image_rgb=picture(), regions=mine))
+    assert stopped.reason is StopReason.CONVERGED
+    assert len(tool.requests) == 1
+
+
+def best_of(
+    severity: int, accepted: Sequence[bool], *, deterministic: bool = False, budget: float = 0.0
+) -> tuple[ScriptedTool, EditRecord]:
+    spec = ToolSpec(
+        name="t",
+        version="1",
+        kind="mask",
+        summary="-",
+        deterministic=deterministic,
+        cost_usd=0.25,
+    )
+    tool = ScriptedTool("t", [paint(v) for v in (0, 5, 9, 13)], spec)
+    team = agents(
+        [bad(ONE), CLEAN], [tool], accepted=accepted, verdicts=[("object_texture", severity)]
+    )
+    preference = Preference(max_cost_usd=budget or None)
+    settings = LoopSettings(rounds=1, candidates=CandidateSettings(most=4))
+    job = Job(image_rgb=picture(), preference=preference, seed=7)
+    events = list(run(job, team, settings, clock=lambda: 0.0))
+    return tool, next(e.record for e in events if isinstance(e, EditJudged))
+
+
+def test_best_of_n_tries_again_until_one_is_clearly_good() -> None:
+    tool, record = best_of(3, [False, False, True, True])
+    assert [r.seed for r in tool.requests] == [7, 39, 71]
+    assert record.outcome is Outcome.ACCEPTED
+    assert [c.outcome for c in record.candidates] == [
+        Outcome.ROLLED_BACK,
+        Outcome.ROLLED_BACK,
+        Outcome.ACCEPTED,
+    ]
+    assert record.cost_usd == 0.75
+
+
+@pytest.mark.parametrize(("severity", "tries"), [(1, 1), (2, 2), (3, 4)])
+def test_glaring_defects_get_more_tries(severity: int, tries: int) -> None:
+    tool, record = best_of(severity, [False])
+    assert len(tool.requests) == tries
+    assert record.outcome is Outcome.ROLLED_BACK
+    assert len(record.candidates) == (tries if tries > 1 else 0)
+
+
+def test_a_deterministic_tool_gets_one_try() -> None:
+    assert len(best_of(3, [False], deterministic=True)[0].requests) == 1
+
+
+def test_no_further_try_is_begun_that_money_does_not_allow() -> None:
+    assert len(best_of(3, [False], budget=0.6)[0].requests) == 2
+
+
+def test_the_learner_is_told_what_became_of_every_edit() -> None:
+    class Pupil:
+        def __init__(self) -> None:
+            self.outcomes: list[ToolOutcome] = []
+
+        def learn(self, outcome: ToolOutcome) -> None:
+            self.outcomes.append(outcome)
+
+    pupil = Pupil()
+    team = agents([bad(ONE, TWO), CLEAN], [ScriptedTool("t", [paint(0), fail])])
+    play(dataclasses.replace(team, learner=pupil))
+    kept, failed = pupil.outcomes
+    assert kept.accepted
+    assert kept.improvement == pytest.approx(0.8)
+    assert (kept.tool, kept.tool_version, kept.category) == ("t", "0", "object_texture")
+    assert (failed.accepted, failed.improvement) == (False, 0.0)
+
+
+class Unreachable(ScriptedReasoner):
+    """Answers so many times, then its server is gone."""
+
+    def __init__(self, answers: int) -> None:
+        super().__init__((("object_texture", 2),))
+        self.left = answers
+
+    def diagnose(
+        self, image_rgb: RgbArray, prompt: str, regions: Sequence[Region]
+    ) -> tuple[Diagnosis, ...]:
+        if self.left == 0:
+            raise PluginError("nobody answers")
+        self.left -= 1
+        return super().diagnose(image_rgb, prompt, regions)
+
+
+def test_what_was_kept_survives_an_agent_that_fails_later() -> None:
+    team = agents([bad(ONE), bad(TWO)], [ScriptedTool("t", [paint(0)])])
+    end, _ = play(dataclasses.replace(team, reasoner=Unreachable(1)))
+    assert (end.reason, end.error) == (StopReason.FAILED, "nobody answers")
+    assert [e.outcome for r in end.rounds for e in r.edits] == [Outcome.ACCEPTED]
+    assert (end.image_rgb[ONE.slices][10:-10, 10:-10] == 0).all()
+
+
+def test_a_verifier_that_fails_costs_only_the_edit_at_hand() -> None:
+    class Gone(ScriptedVerifier):
+        def verify(self, request: VerifyRequest) -> Verdict:
+            if request.region.box.x0 > 80:
+                raise PluginError("nobody answers")
+            return super().verify(request)
+
+    team = agents([bad(ONE, TWO)], [ScriptedTool("t", [paint(0)])])
+    end, _ = play(dataclasses.replace(team, verifier=Gone((True,))))
+    assert end.reason is StopReason.FAILED
+    assert [e.outcome for r in end.rounds for e in r.edits] == [Outcome.ACCEPTED]
+
+
+def test_an_agent_that_fails_before_anything_is_kept_is_an_error() -> None:
+    team = agents([bad(ONE)], [ScriptedTool("t", [paint(0)])])
+    with pytest.raises(PluginError, match="nobody answers"):
+        play(dataclasses.replace(team, reasoner=Unreachable(0)))

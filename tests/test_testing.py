@@ -140,3 +140,16 @@ def test_reasoner_breaches() -> None:
     assert_reasoner_contract(Reasoner(backwards=False))
     with pytest.raises(AssertionError, match="ids differ"):
         assert_reasoner_contract(Reasoner(backwards=True))
+
+
+def test_a_tool_that_calls_itself_deterministic_must_be() -> None:
+    def seeded(request: EditRequest) -> RgbArray:
+        out = good(request)
+        out[request.mask_hw] ^= np.uint8(request.seed % 2 + 1)
+        return out
+
+    tool = ToolOf(seeded)
+    assert_tool_contract(tool)
+    tool.spec = replace(SPEC, deterministic=True)
+    with pytest.raises(AssertionError, match="another seed gave other bytes"):
+        assert_tool_contract(tool)

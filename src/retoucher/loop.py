@@ -37,12 +37,11 @@ from retoucher.domain.plan import Step
 from retoucher.domain.region import Region
 from retoucher.domain.saliency import SaliencyMap
 from retoucher.domain.trace import EditRecord, Outcome, Round, SaliencySummary, StopReason
+from retoucher.errors import RetoucherError
 from retoucher.imaging.regions import find_regions
 from retoucher.job import Agents, Job, LoopSettings
-from retoucher.repair import Place, Repairer
-
-SAME_PLACE_OVERLAP = 0.5
-"""Regions of two rounds that share this much of the smaller one are the same place."""
+from retoucher.ledger import Ledger, tool_outcome
+from retoucher.repair import Place, Repairer, places
 
 
 def run(
@@ -63,7 +62,7 @@ def run(
     while (stop := state.stop or state.interrupted()) is None:
         yield RoundStarted(index=len(state.rounds) + 1, limit=settings.rounds)
         yield from state.round()
-    yield Stopped(reason=stop, rounds=tuple(state.rounds), image_rgb=state.image)
+    yield Stopped(reason=stop, rounds=tuple(state.rounds), image_rgb=state.image, error=state.error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,20 +87,24 @@ class _Run:
         cancelled: Callable[[], bool],
     ) -> None:
         self.job, self.agents, self.settings = job, agents, settings
-        self.clock, self.cancelled, self.started = clock, cancelled, clock()
+        self.clock, self.cancelled = clock, cancelled
+        self.ledger = Ledger(clock, settings.time_budget_s, job.preference.max_cost_usd)
         self.repairer = Repairer(
             agents=agents, settings=settings, prompt=job.prompt, clock=clock, cancelled=cancelled
         )
         self.image = job.image_rgb
         self.rounds: list[Round] = []
-        self.refused: list[tuple[Region, str]] = []
-        self.repaired: list[Region] = []
         self.stop: StopReason | None = None
+        self.error: str | None = None
         self.look: _Look | None = None
 
     def round(self) -> Iterator[Event]:
         index, began = len(self.rounds) + 1, self.clock()
-        look = self._look()
+        try:
+            look = self._look()
+        except RetoucherError as problem:
+            self._fail(problem)
+            return
         yield Perceived(index=index, saliency=look.saliency, regions=look.regions)
         yield Diagnosed(index=index, diagnoses=look.diagnoses)
         steps: tuple[Step, ...] = ()
@@ -111,12 +114,16 @@ class _Run:
             steps = self._plan(index, look)
             yield Planned(index=index, steps=steps)
             self.stop = self._nothing_planned(steps, look.regions)
-        for place in _places(look, steps):
+        for place in places(look.regions, look.diagnoses, steps):
             if (stop := self.interrupted()) is not None:
                 self.stop = stop
                 break
             yield EditStarted(index=index, step=place.step)
-            judged = self._act(index, place, look.saliency)
+            try:
+                judged = self._act(index, place, look.saliency)
+            except RetoucherError as problem:
+                self._fail(problem)
+                break
             edits.append(judged.record)
             yield judged
         record = Round(
@@ -134,10 +141,13 @@ class _Run:
     def interrupted(self) -> StopReason | None:
         if self.cancelled():
             return StopReason.CANCELLED
-        budget = self.settings.time_budget_s
-        if budget is not None and self.clock() - self.started >= budget:
-            return StopReason.TIME_BUDGET
-        return None
+        return StopReason.TIME_BUDGET if self.ledger.seconds_left == 0.0 else None
+
+    def _fail(self, problem: RetoucherError) -> None:
+        """An agent failed: what was accepted stays; with nothing to keep, it is raised."""
+        if not self.ledger.repaired:
+            raise problem
+        self.stop, self.error = StopReason.FAILED, str(problem)
 
     def _look(self) -> _Look:
         """Perceive and diagnose the picture as it is now; once per state of the picture."""
@@ -147,7 +157,7 @@ class _Run:
         if self.job.regions is None:
             regions = find_regions(saliency, self.settings.regions)
         else:
-            regions = tuple(r for r in self.job.regions if r not in self.repaired)
+            regions = tuple(r for r in self.job.regions if r not in self.ledger.repaired)
         diagnoses: tuple[Diagnosis, ...] = ()
         if regions:
             diagnoses = self.agents.reasoner.diagnose(self.image, self.job.prompt, regions)
@@ -157,7 +167,7 @@ class _Run:
     def _nothing_wrong(self, look: _Look) -> StopReason | None:
         if any(diagnosis.is_defect for diagnosis in look.diagnoses):
             return None
-        return StopReason.CONVERGED if self.repaired else StopReason.CLEAN
+        return StopReason.CONVERGED if self.ledger.repaired else StopReason.CLEAN
 
     def _budget_spent(self, index: int) -> StopReason | None:
         return StopReason.ROUND_BUDGET if index > self.settings.rounds else None
@@ -167,13 +177,8 @@ class _Run:
     ) -> StopReason | None:
         if any(step.tool for step in steps):
             return None
-        tried = any(self._tried(region) for region in regions)
+        tried = any(self.ledger.tried(region) for region in regions)
         return StopReason.NO_PROGRESS if tried else StopReason.NOTHING_REPAIRABLE
-
-    def _tried(self, region: Region) -> frozenset[str]:
-        return frozenset(
-            tool for place, tool in self.refused if place.overlap(region) >= SAME_PLACE_OVERLAP
-        )
 
     def _plan(self, index: int, look: _Look) -> tuple[Step, ...]:
         request = PlanRequest(
@@ -182,21 +187,27 @@ class _Run:
             prompt=self.job.prompt,
             preference=self.job.preference,
             tools=[tool.spec for tool in self.agents.tools.values()],
-            tried={region.id: self._tried(region) for region in look.regions},
+            tried={region.id: self.ledger.tried(region) for region in look.regions},
             seed=self.job.seed + 1000 * (index - 1),
+            apart=self.ledger.apart(look.regions),
+            time_left_s=self.ledger.seconds_left,
+            money_left_usd=self.ledger.usd_left,
         )
         return self.agents.planner.plan(request).steps
 
     def _act(self, index: int, place: Place, saliency: SaliencyMap) -> EditJudged:
         """One repair; the picture advances only when it is accepted."""
-        before = self.image
-        attempt = self.repairer.attempt(before, place, saliency)
+        before, left = self.image, self.ledger
+        attempt = self.repairer.attempt(
+            before, place, saliency, seconds_left=left.seconds_left, usd_left=left.usd_left
+        )
         record, after = attempt.record, attempt.after_rgb
+        self.ledger.enter(place, record)
         if record.outcome is Outcome.ACCEPTED:
             self.image = after
-            self.repaired.append(place.region)
-        else:
-            self.refused.append((place.region, record.tool))
+        if self.agents.learner is not None and not self.cancelled():
+            version = self.agents.tools[record.tool].spec.version
+            self.agents.learner.learn(tool_outcome(place, record, version))
         box = record.box
         return EditJudged(
             index=index,
@@ -204,15 +215,6 @@ class _Run:
             before_rgb=before[box.slices].copy() if box else None,
             after_rgb=after[box.slices].copy() if box else None,
         )
-
-
-def _places(look: _Look, steps: Sequence[Step]) -> list[Place]:
-    """The places where something is to be done; none where nothing was planned."""
-    return [
-        Place(region=region, diagnosis=diagnosis, step=step)
-        for region, diagnosis, step in zip(look.regions, look.diagnoses, steps, strict=False)
-        if step.tool is not None
-    ]
 
 
 def _summary(saliency: SaliencyMap, tau_s: float) -> SaliencySummary:

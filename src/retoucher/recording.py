@@ -44,7 +44,8 @@ def left_regions(rounds: Sequence[Round], stop: StopReason) -> tuple[LeftRegion,
     if not rounds:
         return ()
     last = rounds[-1]
-    repaired = {e.region_id for e in last.edits if e.outcome is Outcome.ACCEPTED}
+    kept = {e.region_id for e in last.edits if e.outcome is Outcome.ACCEPTED}
+    repaired = kept.union(*(step.serves for step in last.steps if step.region_id in kept))
     reasons = {step.region_id: step.reason for step in last.steps if step.tool is None}
     for edit in last.edits:
         if edit.verdict is not None:

@@ -191,6 +191,10 @@ def assert_tool_contract(
     again = _edit(tool, main)
     assert again is not None, f"{spec.name} refuses what it did before"
     assert np.array_equal(first, again), f"{spec.name}: the same seed gave other bytes"
+    if spec.deterministic:
+        other = _edit(tool, replace(main, seed=main.seed + 1))
+        same = other is not None and np.array_equal(first, other)
+        assert same, f"{spec.name} calls itself deterministic, but another seed gave other bytes"
     for height, width in ((1, 1), (7, 5), (33, 61)):
         for mask in (_middle, _left_border, _everything):
             small = _textured(height, width)

@@ -71,7 +71,7 @@ def test_known_words_are_lettered_and_unknown_ones_removed() -> None:
 def test_what_is_asked_for_is_never_removed_unless_the_user_names_the_tool() -> None:
     step = plan_one(LETTERING, REMOVAL, evidence=(KNOWN,), tried=frozenset({"lettering"}))
     assert step.tool is None
-    assert "would remove what is known" in step.reason
+    assert "is the wrong choice where the evidence is intended text" in step.reason
     named = plan_one(
         LETTERING, REMOVAL, evidence=(KNOWN,), preference=Preference(tools=("removal",))
     )

@@ -7,10 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from retoucher.agents import EditRequest, Tool
-from retoucher.domain.diagnosis import Diagnosis
+from retoucher.agents import EditRequest, PlanRequest, Tool
+from retoucher.domain.diagnosis import Diagnosis, Evidence
 from retoucher.domain.geometry import Box
+from retoucher.domain.plan import Preference, Step
+from retoucher.domain.region import Region
 from retoucher.errors import Cancelled, ToolError
+from retoucher.planning.policy import StaticPlanner
 from retoucher.testing import assert_tool_contract
 from retoucher.tools.opencv_inpaint import OpenCvInpaintTool
 from retoucher.tools.patchmatch import PatchMatchTool
@@ -119,3 +122,31 @@ def test_lettering_is_removed_stroke_by_stroke(tool: Tool) -> None:
     # Between the letters the surface is the very same pixels.
     kept = (out == scene.image).all(-1) & asked.mask_hw
     assert kept.sum() > 0.3 * asked.mask_hw.sum()
+
+
+def test_what_is_judged_by_its_looks_alone_is_not_removed_unasked() -> None:
+    region = Region.from_box(Box(4, 4, 40, 20), id="r1")
+    looks = Evidence(kind="looks", data={"category": "text_garbled", "share": 0.9, "defect": 0.9})
+    diagnosis = Diagnosis(
+        region_id="r1",
+        category="text_garbled",
+        severity=2,
+        description="-",
+        confidence=0.9,
+        evidence=(looks,),
+    )
+
+    def step(preference: Preference) -> Step:
+        request = PlanRequest(
+            regions=[region],
+            diagnoses=[diagnosis],
+            prompt="",
+            preference=preference,
+            tools=[PatchMatchTool().spec, OpenCvInpaintTool().spec],
+            tried={},
+            seed=0,
+        )
+        return StaticPlanner().plan(request).steps[0]
+
+    assert step(Preference()).tool is None
+    assert step(Preference(tools=("patchmatch",))).tool == "patchmatch"

@@ -15,7 +15,7 @@ from retoucher.domain.region import Region
 from retoucher.domain.saliency import SaliencyMap
 from retoucher.domain.trace import AgentInfo
 from retoucher.domain.verdict import Verdict
-from retoucher.testing import ScriptedPerceiver, saliency_of_boxes
+from retoucher.testing import ScriptedPerceiver, ScriptedReasoner, saliency_of_boxes
 from retoucher.verification.improvement import ImprovementVerifier, VerifySettings
 
 H, W = 60, 80
@@ -66,23 +66,29 @@ def judge(
     diagnosis: Diagnosis = WRONG,
     after_rgb: RgbArray | None = None,
 ) -> Verdict:
-    image = smooth()
-    edited = image.copy()
-    edited[BOX.slices] = 122
     verifier = ImprovementVerifier(
         ScriptedPerceiver([after]), OneAnswer(then), threshold=0.4, settings=VerifySettings()
     )
-    return verifier.verify(
-        VerifyRequest(
-            before_rgb=image,
-            after_rgb=edited if after_rgb is None else after_rgb,
-            region=Region.from_box(BOX, id="r1"),
-            diagnosis=diagnosis,
-            changed_box=BOX,
-            prompt="",
-            saliency_before=before or saliency_of_boxes(H, W, [BOX]),
-            tool="t",
-        )
+    return verifier.verify(asked(after_rgb, before=before, diagnosis=diagnosis))
+
+
+def asked(
+    after_rgb: RgbArray | None,
+    *,
+    before: SaliencyMap | None = None,
+    diagnosis: Diagnosis = WRONG,
+) -> VerifyRequest:
+    edited = smooth()
+    edited[BOX.slices] = 122
+    return VerifyRequest(
+        before_rgb=smooth(),
+        after_rgb=edited if after_rgb is None else after_rgb,
+        region=Region.from_box(BOX, id="r1"),
+        diagnosis=diagnosis,
+        changed_box=BOX,
+        prompt="",
+        saliency_before=before or saliency_of_boxes(H, W, [BOX]),
+        tool="t",
     )
 
 
@@ -134,9 +140,66 @@ def test_the_diagnosis_must_be_gone_or_milder() -> None:
     assert judge(SaliencyMap.zeros(H, W), replace(same, severity=1)).accepted
 
 
-def test_unknown_stays_unknown_is_no_improvement() -> None:
+def test_where_reasoning_cannot_judge_perception_alone_decides() -> None:
     unknown = replace(WRONG, category="unknown", evidence=())
-    assert not judge(SaliencyMap.zeros(H, W), unknown, diagnosis=unknown).accepted
+    verdict = judge(SaliencyMap.zeros(H, W), unknown, diagnosis=unknown)
+    assert verdict.accepted
+    assert verdict.reason == "the region's saliency fell: 0.90 to 0.00"
+
+
+def test_where_neither_can_judge_nothing_is_kept() -> None:
+    unknown = replace(WRONG, category="unknown", evidence=())
+    nothing = SaliencyMap.zeros(H, W)
+    for known in (unknown, replace(unknown, category="hand_shape")):
+        verdict = judge(nothing, unknown, before=nothing, diagnosis=known)
+        assert not verdict.accepted
+        assert "neither perception nor reasoning can tell" in verdict.reason
+
+
+def test_a_defect_that_only_moved_inside_the_region_counts_in_full() -> None:
+    left, right = Box(20, 20, 30, 40), Box(40, 20, 50, 40)
+    before, after = saliency_of_boxes(H, W, [left]), saliency_of_boxes(H, W, [right])
+    verdict = judge(after, reading("OPEN"), before=before)
+    assert not verdict.accepted
+    assert verdict.score_after == pytest.approx(0.9)
+
+
+def test_a_small_fall_of_a_high_score_is_not_enough() -> None:
+    assert not judge(saliency_of_boxes(H, W, [BOX], 0.6), reading("OPEN")).accepted
+    assert judge(saliency_of_boxes(H, W, [BOX], 0.5), reading("OPEN")).accepted
+
+
+def test_an_edit_that_the_pixels_rule_out_is_not_looked_at() -> None:
+    edited = smooth()
+    edited[BOX.slices] = 220
+    perceiver = ScriptedPerceiver([SaliencyMap.zeros(H, W)])
+    verifier = ImprovementVerifier(
+        perceiver, OneAnswer(FINE), threshold=0.4, settings=VerifySettings()
+    )
+    verdict = verifier.verify(asked(edited))
+    assert not verdict.accepted
+    assert verdict.score_after == verdict.score_before
+    assert perceiver.calls == []
+
+
+def test_judges_that_did_not_find_the_defect_look_at_the_picture_before_once() -> None:
+    """What others saw (nothing, here) does not count; candidates share the look before."""
+    perceiver = ScriptedPerceiver(
+        [saliency_of_boxes(H, W, [BOX]), SaliencyMap.zeros(H, W), SaliencyMap.zeros(H, W)]
+    )
+    hand = replace(WRONG, category="hand_shape", evidence=())
+    reasoner = ScriptedReasoner([("hand_shape", 3), ("no_defect", 0)])
+    verifier = ImprovementVerifier(
+        perceiver, reasoner, threshold=0.4, settings=VerifySettings(), found_by_others=True
+    )
+    first = asked(None, before=SaliencyMap.zeros(H, W), diagnosis=hand)
+    for request in (first, replace(first, after_rgb=first.after_rgb.copy())):
+        verdict = verifier.verify(request)
+        assert verdict.accepted
+        assert verdict.score_before == pytest.approx(0.9)
+        assert verdict.reason == "hand_shape is gone"
+    assert len(perceiver.calls) == 3
+    assert verifier.info.settings["found_by_others"] is True
 
 
 def test_a_visible_seam_is_rolled_back() -> None:

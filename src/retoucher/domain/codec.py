@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -48,7 +48,8 @@ def from_json(cls: type[T], data: object) -> T:
     """The inverse of `to_json` for an annotated domain type.
 
     Raises:
-        ValueError: on a missing or unknown field, or a value of the wrong shape, naming the field.
+        ValueError: on an unknown field, a missing one without a default, or a value of the wrong
+            shape, naming the field.
     """
     return cast("T", _decode(cls, data, cls.__name__))
 
@@ -121,6 +122,8 @@ def _decode_dataclass(cls: type[Any], data: Any, where: str) -> Any:
     names = {f.name for f in fields(cls)}
     if unknown := sorted(set(record) - names):
         raise ValueError(f"{where}: unknown fields {', '.join(unknown)}")
-    if missing := sorted(names - set(record)):
+    needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
+    if missing := sorted(needed - set(record)):
         raise ValueError(f"{where}: missing fields {', '.join(missing)}")
-    return cls(**{name: _decode(hints[name], record[name], f"{where}.{name}") for name in names})
+    given = names & set(record)  # a field with a default may be younger than the file
+    return cls(**{name: _decode(hints[name], record[name], f"{where}.{name}") for name in given})

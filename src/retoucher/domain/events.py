@@ -81,11 +81,12 @@ class RoundFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stopped:
-    """The last event of every run, cancelled ones included."""
+    """The last event of every run, cancelled ones too; `error` says what failed, if anything."""
 
     reason: StopReason
     rounds: tuple[Round, ...]
     image_rgb: RgbArray
+    error: str | None = None
 
 
 Event = (

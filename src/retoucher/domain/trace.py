@@ -26,6 +26,7 @@ class StopReason(StrEnum):
     ROUND_BUDGET = "round_budget"
     TIME_BUDGET = "time_budget"
     CANCELLED = "cancelled"
+    FAILED = "failed"  # an agent failed after something had been kept; the trace's warnings say how
 
 
 class Outcome(StrEnum):
@@ -67,10 +68,25 @@ class SaliencySummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One of several tries of a tool at the same place; `score_after` None: it was not judged."""
+
+    seed: int
+    outcome: Outcome
+    score_after: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EditRecord:
     """One edit: the only box inside which it may have changed bytes, and what became of it.
 
-    `box` is None when nothing was composited (the tool failed or changed nothing).
+    Attributes:
+        box: None when nothing was composited (the tool failed or changed nothing).
+        seconds: of all candidates, edit and verification.
+        cost_usd: of all candidates, about, by the tool's spec.
+        candidates: where several were made: all of them; the record speaks of the best.
+        notes: what the tool has to say, such as that it ran out of memory and went on smaller.
     """
 
     region_id: str
@@ -80,6 +96,9 @@ class EditRecord:
     verdict: Verdict | None
     error: str | None
     seconds: float
+    cost_usd: float = 0.0
+    candidates: tuple[Candidate, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,3 +32,8 @@ class Verdict:
     score_before: float
     score_after: float
     checks: tuple[Check, ...] = ()
+
+    @property
+    def improvement(self) -> float:
+        """By how much the score fell, 0 to 1; 0 for an edit that was not accepted."""
+        return max(0.0, self.score_before - self.score_after) if self.accepted else 0.0

@@ -1,22 +1,45 @@
-"""The static policy: a tool by category, capability and the user's preference.
+"""The policy: which regions are repaired, by which tool, how, and which of them together.
 
-Paper, section 3.3: for each region the action agent decides tool and instruction from the
+Paper, section 3.3: for each region the action agent decides bounds, tool and instruction from the
 diagnosis, the constraints and the user's preference.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Sequence
-from functools import cache
-from importlib import resources
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import retoucher
 from retoucher.agents import PlanRequest, ToolSpec
 from retoucher.domain.diagnosis import Diagnosis
 from retoucher.domain.plan import Plan, Preference, Step
-from retoucher.domain.taxonomy import UNKNOWN, taxonomy
+from retoucher.domain.region import Region
 from retoucher.domain.trace import AgentInfo
+from retoucher.planning.admission import Means, objection, reason_to_leave
+from retoucher.planning.instructions import word
+from retoucher.planning.merging import merge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Candidates:
+    """The admissible tools for one region.
+
+    Attributes:
+        region, diagnosis: what is to be repaired.
+        tools: at least one, best first by the static order.
+        preference: what the user wants.
+        seed: of this choice.
+    """
+
+    region: Region
+    diagnosis: Diagnosis
+    tools: tuple[ToolSpec, ...]
+    preference: Preference
+    seed: int
+
+
+Chooser = Callable[[Candidates], tuple[ToolSpec, str]]
+"""One of the candidates, and why it."""
 
 
 class StaticPlanner:
@@ -28,104 +51,96 @@ class StaticPlanner:
 
     def plan(self, request: PlanRequest) -> Plan:
         """One step per region, in order. Step i gets the request's seed plus i."""
-        pairs = zip(request.regions, request.diagnoses, strict=True)
-        return Plan(
-            steps=tuple(
-                _step(diagnosis, request, request.tried.get(region.id, frozenset()), i)
-                for i, (region, diagnosis) in enumerate(pairs)
-            )
-        )
+        return plan_regions(request, first_choice)
 
 
-def _step(diagnosis: Diagnosis, request: PlanRequest, tried: frozenset[str], i: int) -> Step:
-    tool, reason = None, _reason_to_leave(diagnosis, request.preference)
-    if reason is None:
-        tool, reason = _choose(diagnosis, request.tools, request.preference, tried)
-    return Step(
-        region_id=diagnosis.region_id,
-        tool=tool,
-        instruction=_instruction(diagnosis) if tool else "",
-        reason=reason,
-        seed=request.seed + i,
-    )
+def plan_regions(request: PlanRequest, choose: Chooser) -> Plan:
+    """One step per region, in order; step i gets the request's seed plus i.
+
+    Time and money that earlier steps of the plan need are not there for later ones.
+    """
+    means = Means(seconds=request.time_left_s, usd=request.money_left_usd)
+    specs = {spec.name: spec for spec in request.tools}
+    steps: list[Step] = []
+    for i, (region, diagnosis) in enumerate(zip(request.regions, request.diagnoses, strict=True)):
+        step = _step(region, diagnosis, request, means, request.seed + i, choose)
+        if step.tool is not None:
+            means = means.without(specs[step.tool])
+        steps.append(step)
+    return Plan(steps=merge(steps, request))
 
 
-def _reason_to_leave(diagnosis: Diagnosis, preference: Preference) -> str | None:
-    """Why nothing should be done about this diagnosis, or None where something should."""
-    category = diagnosis.category
-    if not diagnosis.is_defect:
-        return "nothing is wrong here"
-    if category == UNKNOWN and not preference.repair_unknown:
-        return "it is not known what is wrong here"
-    if category in preference.skip:
-        return f"{category} is skipped by preference"
-    if preference.only and category not in preference.only:
-        return f"only {', '.join(sorted(preference.only))} is repaired by preference"
-    if diagnosis.severity < preference.min_severity:
-        return f"severity {diagnosis.severity} is below {preference.min_severity}"
-    if diagnosis.confidence < preference.min_confidence:
-        return f"confidence {diagnosis.confidence:.2f} is below {preference.min_confidence:.2f}"
-    return None
+def static_order(spec: ToolSpec, preference: Preference) -> tuple[object, ...]:
+    """Sort key: the user's order first, then quality (or speed), then the name."""
+    best = -spec.priority
+    own = (best, spec.latency_s) if preference.quality_over_speed else (spec.latency_s, best)
+    return (*user_rank(spec, preference), *own, spec.name)
 
 
-def _choose(
+def user_rank(spec: ToolSpec, preference: Preference) -> tuple[int, int]:
+    """Place of the tool in the user's two lists; beyond their ends where it is not named."""
+    named = preference.tools, preference.prefer
+    ranks = [names.index(spec.name) if spec.name in names else len(names) for names in named]
+    return ranks[0], ranks[1]
+
+
+def first_choice(candidates: Candidates) -> tuple[ToolSpec, str]:
+    """The static policy."""
+    best, preference = candidates.tools[0], candidates.preference
+    if best.name in preference.tools or best.name in preference.prefer:
+        why = "preferred"
+    elif preference.quality_over_speed:
+        why = "the best admissible tool"
+    else:
+        why = "the fastest admissible tool"
+    return best, f"{best.name} is {why} for {candidates.diagnosis.category}"
+
+
+def _step(
+    region: Region,
     diagnosis: Diagnosis,
-    tools: Sequence[ToolSpec],
-    preference: Preference,
-    tried: frozenset[str],
-) -> tuple[str | None, str]:
-    """The tool to take and why, or None and what ruled out each tool that could have served."""
+    request: PlanRequest,
+    means: Means,
+    seed: int,
+    choose: Chooser,
+) -> Step:
+    preference = request.preference
+    left = Step(region_id=region.id, tool=None, instruction="", reason="", seed=seed)
+    reason = reason_to_leave(diagnosis, preference)
+    if reason is not None:
+        return replace(left, reason=reason)
+    tried = request.tried.get(region.id, frozenset())
+    ruled_out: dict[str, str] = {}
     admissible: list[ToolSpec] = []
-    ruled_out: list[str] = []
-    for spec in tools:
-        objection = _objection(spec, diagnosis, preference, tried)
-        if objection is None:
+    for spec in request.tools:
+        against = objection(spec, diagnosis, preference, tried, means)
+        if against is None:
             admissible.append(spec)
         else:
-            ruled_out.append(f"{spec.name} {objection}")
+            ruled_out[spec.name] = against
     if not admissible:
-        return None, "no tool can repair this: " + ("; ".join(ruled_out) or "none is installed")
-    order = {name: rank for rank, name in enumerate(preference.tools)}
-    best = min(admissible, key=lambda s: (order.get(s.name, len(order)), -s.priority, s.name))
-    why = "preferred" if best.name in order else "the best admissible tool"
+        said = "; ".join(f"{name} {against}" for name, against in ruled_out.items())
+        none = f"no tool can repair this: {said or 'none is installed'}"
+        return replace(left, reason=none, ruled_out=ruled_out)
+    admissible.sort(key=lambda spec: static_order(spec, preference))
+    tool, why = choose(
+        Candidates(
+            region=region,
+            diagnosis=diagnosis,
+            tools=tuple(admissible),
+            preference=preference,
+            seed=seed,
+        )
+    )
     after = f"; {', '.join(sorted(tried))} did not help before" if tried else ""
-    return best.name, f"{best.name} is {why} for {diagnosis.category}{after}"
-
-
-def _objection(
-    spec: ToolSpec, diagnosis: Diagnosis, preference: Preference, tried: frozenset[str]
-) -> str | None:
-    """What keeps this tool from repairing this defect, or None."""
-    named = spec.name in preference.tools
-    kinds = {evidence.kind for evidence in diagnosis.evidence}
-    if preference.tools and not named:
-        return "was not asked for"
-    if spec.name in preference.avoid:
-        return "is avoided by preference"
-    if spec.name in tried:
-        return "was tried here and not kept"
-    if spec.network and preference.offline:
-        return "needs the network"
-    if spec.categories and diagnosis.category not in spec.categories and not named:
-        return f"is not made for {diagnosis.category}"
-    if missing := sorted(spec.requires_evidence - kinds):
-        return f"needs to know the {' and '.join(m.replace('_', ' ') for m in missing)}"
-    if not named and (known := sorted(spec.excluded_by_evidence & kinds)):
-        return f"would remove what is known: {', '.join(k.replace('_', ' ') for k in known)}"
-    return None
-
-
-def _instruction(diagnosis: Diagnosis) -> str:
-    templates = _templates()
-    rows = {**templates["default"], **templates.get(diagnosis.category, {})}
-    words = [str(e.data["intended"]) for e in diagnosis.evidence if e.kind == "intended_text"]
-    if words and "with_intended" in rows:
-        return rows["with_intended"].format(intended=" ".join(words))
-    category = taxonomy().get(diagnosis.category)
-    return rows["repair"].format(phrase=category.phrase if category else "defect")
-
-
-@cache
-def _templates() -> dict[str, dict[str, str]]:
-    text = (resources.files("retoucher.planning") / "instructions.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    wording = word(diagnosis, request.prompt, tool, preference)
+    return Step(
+        region_id=region.id,
+        tool=tool.name,
+        instruction=wording.instruction,
+        reason=why + after,
+        seed=seed,
+        params=wording.params,
+        context_factor=wording.context_factor,
+        ruled_out=ruled_out,
+    )

@@ -13,6 +13,7 @@ STOP_WORDS: dict[StopReason, str] = {
     StopReason.ROUND_BUDGET: "round budget used up",
     StopReason.TIME_BUDGET: "time budget used up",
     StopReason.CANCELLED: "cancelled; what was done so far is kept",
+    StopReason.FAILED: "an agent failed; what was done so far is kept",
 }
 
 OUTCOME_WORDS: dict[Outcome, str] = {

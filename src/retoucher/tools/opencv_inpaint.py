@@ -28,8 +28,9 @@ class OpenCvInpaintTool:
             kind="mask",
             summary="fills small places smoothly (Telea or Navier-Stokes)",
             categories=frozenset({"text_garbled", "text_wrong", "object_texture"}),
-            excluded_by_evidence=frozenset({"intended_text"}),
+            excluded_by_evidence=frozenset({"intended_text", "looks"}),
             priority=5,
+            deterministic=True,
             context_factor=2.0,
         )
 

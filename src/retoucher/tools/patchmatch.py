@@ -39,7 +39,7 @@ class PatchMatchTool:
             kind="mask",
             summary="fills the place from patches around it; removes unreadable lettering",
             categories=frozenset({"text_garbled", "text_wrong", "object_texture"}),
-            excluded_by_evidence=frozenset({"intended_text"}),
+            excluded_by_evidence=frozenset({"intended_text", "looks"}),
             priority=10,
             context_factor=2.5,
             licence="MIT",
