@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from perception import Recipe, group_settings, load_group
 
 from retoucher.data.sample import Sample, load_rgb
 from retoucher.errors import RetoucherError
@@ -24,14 +23,14 @@ from retoucher.perception.export import export_compact
 from retoucher.perception.saliency import ViewSettings
 from retoucher.train.checkpoint import load_checkpoint
 from retoucher.train.perception import predict
-from retoucher.train.settings import read_settings
+from retoucher.train.recipe import load_groups, read_recipe
 
 TOUCHED_SHARE = 0.05
 
 
 def main(recipe_file: Path, checkpoint: Path, clean_folder: Path, out: Path) -> None:
     """See the module's text."""
-    recipe = read_settings(recipe_file, Recipe)
+    recipe = read_recipe(recipe_file)
     net = build_compact(recipe.network)
     net.load_state_dict(load_checkpoint(checkpoint)["average"])
     net.eval()
@@ -39,11 +38,7 @@ def main(recipe_file: Path, checkpoint: Path, clean_folder: Path, out: Path) -> 
     def saliency(sample: Sample):
         return predict(net, sample, recipe.network.tokenizer, recipe.long_side_px)
 
-    labelled = [
-        (sample, saliency(sample))
-        for name, table in recipe.groups.items()
-        for sample in load_group(name, group_settings(table, name), recipe)[1]
-    ]
+    labelled = [(sample, saliency(sample)) for sample in load_groups(recipe)[1]]
     clean = [m for s, m in labelled if s.is_clean]
     clean += [saliency(sample) for sample in photographs(clean_folder)]
     chosen = calibrate(labelled, clean, regions=RegionSettings(), touched_share=TOUCHED_SHARE)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from retoucher.domain.diagnosis import Diagnosis, Json
 from retoucher.domain.geometry import Box
-from retoucher.domain.plan import Plan, Preference
+from retoucher.domain.plan import Plan, Preference, ToolOutcome
 from retoucher.domain.region import Region
 from retoucher.domain.saliency import SaliencyMap
 from retoucher.domain.trace import AgentInfo
@@ -89,6 +89,8 @@ class ToolSpec:
         opt_in: takes part only where the user names it, as it needs weights, a server or money.
         memory_gb, latency_s: for one edit on the hardware it is meant for, about; 0: negligible, or
             not known.
+        deterministic: the same crop gives the same edit whatever the seed, so that a second
+            candidate would be the first one again.
     """
 
     name: str
@@ -109,6 +111,7 @@ class ToolSpec:
     opt_in: bool = False
     memory_gb: float = 0.0
     latency_s: float = 0.0
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -178,6 +181,8 @@ class PlanRequest:
         tools: what could be used.
         tried: per region id, tools whose edit of this place was not kept.
         seed: seed of the round; the same request gives the same plan.
+        apart: ids of regions whose common repair with a neighbour was not kept.
+        time_left_s, money_left_usd: of the run's limits; None: no limit.
     """
 
     regions: Sequence[Region]
@@ -187,6 +192,9 @@ class PlanRequest:
     tools: Sequence[ToolSpec]
     tried: Mapping[str, frozenset[str]]
     seed: int
+    apart: frozenset[str] = frozenset()
+    time_left_s: float | None = None
+    money_left_usd: float | None = None
 
 
 @runtime_checkable
@@ -198,6 +206,15 @@ class Planner(Protocol):
 
     def plan(self, request: PlanRequest) -> Plan:
         """One step per region, in the regions' order."""
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """Is told what became of every edit; a planner may choose by it."""
+
+    def learn(self, outcome: ToolOutcome) -> None:
+        """Remember one outcome."""
         ...
 
 

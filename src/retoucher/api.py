@@ -30,6 +30,7 @@ from retoucher.imaging.regions import find_regions
 from retoucher.job import Agents, Job, LoopSettings
 from retoucher.loop import run
 from retoucher.perception.fusion import FusedPerceiver
+from retoucher.planning.learned import LearnedPlanner
 from retoucher.planning.policy import StaticPlanner
 from retoucher.verification.improvement import ImprovementVerifier
 
@@ -126,10 +127,12 @@ class Retoucher:
         perceiver = members[0] if len(members) == 1 else FusedPerceiver(members)
         reasoner = cast(Reasoner, _made("reasoner", settings.reasoner, settings))
         installed, warnings = _installed_tools(settings, {tool.spec.name for tool in tools})
+        learned = LearnedPlanner(settings.learning) if settings.learning.enabled else None
         agents = Agents(
             perceiver=perceiver,
             reasoner=reasoner,
-            planner=StaticPlanner(),
+            planner=learned or StaticPlanner(),
+            learner=learned,
             tools={tool.spec.name: tool for tool in (*installed, *tools)},
             verifier=ImprovementVerifier(
                 perceiver,
@@ -229,6 +232,7 @@ class Retoucher:
             regions=settings.regions,
             crop=settings.crop,
             stitch=settings.stitch,
+            candidates=settings.candidates,
         )
         began, created_at = clock(), now().isoformat(timespec="seconds")
         stopped: Stopped | None = None
@@ -254,7 +258,7 @@ class Retoucher:
             stop=stopped.reason,
             left=recording.left_regions(stopped.rounds, stopped.reason),
             output_sha256=recording.pixels_sha256(stopped.image_rgb) if changed else source,
-            warnings=self.warnings,
+            warnings=(*self.warnings, *((stopped.error,) if stopped.error else ())),
             seconds=clock() - began,
         )
         return Result(picture=picture, image_rgb=stopped.image_rgb, trace=trace, changed=changed)
@@ -262,12 +266,17 @@ class Retoucher:
     def infos(self) -> tuple[AgentInfo, ...]:
         """What would run: every agent with version, weights and settings."""
         agents = self.agents
-        tools = (
-            AgentInfo(role="tool", name=tool.spec.name, version=tool.spec.version)
-            for tool in agents.tools.values()
-        )
+        tools = (_tool_info(tool) for tool in agents.tools.values())
         others = (agents.perceiver.info, agents.reasoner.info, agents.planner.info)
         return (*others, *tools, agents.verifier.info)
+
+
+def _tool_info(tool: Tool) -> AgentInfo:
+    """What a tool says of itself (model, device, settings), at least its name and version."""
+    info: object = getattr(tool, "info", None)
+    if isinstance(info, AgentInfo):
+        return info
+    return AgentInfo(role="tool", name=tool.spec.name, version=tool.spec.version)
 
 
 def _made(kind: plugins.Kind, name: str, settings: Settings) -> object:

@@ -13,6 +13,8 @@ from retoucher.errors import ConfigError
 from retoucher.imaging.crop import CropSettings
 from retoucher.imaging.regions import RegionSettings
 from retoucher.imaging.stitch import StitchSettings
+from retoucher.job import CandidateSettings
+from retoucher.planning.learned import LearningSettings
 from retoucher.plugins import GROUPS
 from retoucher.tables import from_table, nearest, read_table
 from retoucher.verification.improvement import VerifySettings
@@ -32,7 +34,7 @@ class Settings:
         time_budget_s: stop after so many seconds; None: no limit.
         seed: of the whole run; the same seed and input give the same bytes.
         preference: which defects to repair with which tools.
-        regions, crop, stitch, verify: see their classes.
+        regions, crop, stitch, verify, candidates, learning: see their classes.
         options: settings of plug-ins by kind and name, such as `[options.tool.flux-fill]`; a tool
             that is opt-in takes part where it is named here, or in `preference.tools`.
 
@@ -40,7 +42,7 @@ class Settings:
         ConfigError: on a value out of range.
     """
 
-    perceivers: tuple[str, ...] = ("text",)
+    perceivers: tuple[str, ...] = ("text", "saliency")
     reasoner: str = "embedded"
     rounds: int = 3
     time_budget_s: float | None = None
@@ -50,6 +52,8 @@ class Settings:
     crop: CropSettings = field(default_factory=CropSettings)
     stitch: StitchSettings = field(default_factory=StitchSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
+    candidates: CandidateSettings = field(default_factory=CandidateSettings)
+    learning: LearningSettings = field(default_factory=LearningSettings)
     options: Options = field(default_factory=dict[str, Mapping[str, Mapping[str, Any]]])
 
     def __post_init__(self) -> None:

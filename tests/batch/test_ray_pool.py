@@ -22,10 +22,10 @@ from retoucher.api import Retoucher
 from retoucher.batch.items import Selection, find_items
 from retoucher.batch.journal import HOME, open_journal
 from retoucher.batch.ray_pool import RayPool
-from retoucher.records import Record
 from retoucher.batch.run import Batch
 from retoucher.batch.work import Order, embedded, work_digest
 from retoucher.config import Settings, load_settings
+from retoucher.records import Record
 from tests.batch.pictures import CONFIG, PLUGIN, clean, files_in, folder_of, save
 
 # Ray's own code uses what it has deprecated itself.

@@ -23,11 +23,11 @@ from retoucher.batch.items import Selection, find_items
 from retoucher.batch.journal import open_journal
 from retoucher.batch.pool import ProcessPool
 from retoucher.batch.process import WorkerSettings
-from retoucher.records import Record
 from retoucher.batch.run import Batch
 from retoucher.batch.tables import known_records, write_tables
 from retoucher.batch.work import Order, work_digest, worker
 from retoucher.config import Settings, load_settings
+from retoucher.records import Record
 
 CONFIG = Path(__file__).with_name("tint.toml")
 

@@ -12,10 +12,11 @@ from retoucher.agents import FloatArray
 from retoucher.data.sample import CleanPart, LabelledRegion, Sample
 from retoucher.domain.geometry import Box
 from retoucher.errors import InputError
+from retoucher.evaluation.baselines import centre_map, uniform_map
 from retoucher.evaluation.calibration import calibrate, rescaled
 from retoucher.evaluation.metrics import measure
 from retoucher.evaluation.perception import evaluate, truth_map
-from retoucher.evaluation.tables import as_json, centre_map, markdown, uniform_map
+from retoucher.evaluation.tables import as_json, markdown, markdown_all
 from retoucher.imaging.regions import RegionSettings
 
 HAND, FACE, SUBTLE = Box(10, 10, 40, 40), Box(60, 10, 90, 40), Box(60, 60, 90, 90)
@@ -131,6 +132,10 @@ def test_baselines_and_tables() -> None:
     assert len(table) == 4
     assert table[2].startswith("| uniform | 0.500 | 0.000 | 0.000 |")
     assert "| 0/1 | 0/0 | 0/1 |" in table[2]
+    everything = markdown_all(reports)
+    assert "| uniform | 1 | 0 (0.0%) | 0.00% | 0.01000 |" in everything
+    assert "| model | all (1 / 3) | hand (1 / 1) |" in everything
+    assert "hand_shape (1)" in everything
     data = json.loads(json.dumps(as_json(evaluate([samples[1]], uniform_map)), allow_nan=False))
     assert data["parts"] is None
     assert data["operation"]["clean_pictures"] == 1
@@ -180,3 +185,20 @@ def test_calibration_needs_both_kinds_of_pictures() -> None:
             regions=RegionSettings(),
             touched_share=0.0,
         )
+
+
+def test_a_data_sets_own_saliency_is_truth_too() -> None:
+    own = np.zeros((50, 60), np.float32)
+    own[10:20, 10:20] = 0.5
+    rated = Sample(
+        id="r",
+        picture=np.zeros((100, 120, 3), np.uint8),
+        width=120,
+        height=100,
+        saliency_hw=own,
+    )
+    truth = truth_map(rated)
+    assert truth.shape == (100, 120)
+    assert truth[25:35, 25:35].min() == pytest.approx(1.5)
+    assert truth[:, 60:].max() == 0
+    assert evaluate([rated], lambda _s: truth_map(rated) / 3).saliency.scores.auc_judd == 1.0

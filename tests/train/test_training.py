@@ -19,18 +19,18 @@ from retoucher.errors import ConfigError, InputError  # noqa: E402
 from retoucher.perception.compact import CompactConfig, build_compact  # noqa: E402
 from retoucher.perception.efficientnet_lite import EfficientNetLite  # noqa: E402
 from retoucher.perception.network import NetworkConfig  # noqa: E402
-from retoucher.perception.tokenizer import HashTokenizer  # noqa: E402
 from retoucher.train.augment import AugmentSettings, augment  # noqa: E402
 from retoucher.train.averaging import WeightAverage  # noqa: E402
 from retoucher.train.batches import BatchSettings, BatchSource, Group, collate  # noqa: E402
 from retoucher.train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from retoucher.train.crops import CropSettings, draw_crop  # noqa: E402
+from retoucher.train.logs import CsvLog  # noqa: E402
 from retoucher.train.losses import LossSettings  # noqa: E402
 from retoucher.train.perception import Run, Schedule, Trainer, start_run  # noqa: E402
-from retoucher.train.settings import from_table, read_settings  # noqa: E402
 from retoucher.train.split import held_out  # noqa: E402
 from retoucher.train.style import MixStyle, mix_styles  # noqa: E402
 from retoucher.train.transplant import DonorBank, TransplantSettings, transplant  # noqa: E402
+from retoucher.vision.tokenizer import HashTokenizer  # noqa: E402
 
 CONFIG = CompactConfig(
     trunk="tiny",
@@ -79,6 +79,8 @@ def trainer(
         folder=folder,
         long_side_px=96,
         report=lambda _line: None,
+        logs=[CsvLog(folder)],
+        workers=2,
     )
 
     def fresh() -> Run:
@@ -97,11 +99,11 @@ def test_resume_equals_an_uninterrupted_run(tmp_path: Path) -> None:
     schedule = Schedule(steps=8, warmup=2, evaluate_every=4, save_every=3)
     whole, fresh = trainer(tmp_path / "whole", schedule)
     run = fresh()
-    whole.train(run)
+    assert whole.train(run) == "finished"
 
     parted, again = trainer(tmp_path / "parted", schedule)
     first = again()
-    parted.train(first, until=5)
+    assert parted.train(first, until=5) == "paused"
     second = again()
     assert parted.resume(second)
     assert second.step == 5
@@ -132,8 +134,40 @@ def test_early_stopping(tmp_path: Path) -> None:
     schedule = Schedule(steps=50, rate=0.0, trunk_rate=0.0, evaluate_every=2, patience=2)
     made, fresh = trainer(tmp_path, schedule)
     run = fresh()
-    made.train(run)
+    assert made.train(run) == "no better"
     assert run.step < 50
+    again = fresh()
+    assert made.resume(again)
+    assert made.train(again) == "no better"
+    assert again.step == run.step
+
+
+def test_stopping_keeps_the_state_and_what_was_logged_is_logged_once(tmp_path: Path) -> None:
+    schedule = Schedule(steps=30, evaluate_every=99, save_every=10)
+    made, fresh = trainer(tmp_path, schedule)
+    run = fresh()
+    assert made.train(run, cancelled=lambda: run.step == 23) == "cancelled"
+    assert load_checkpoint(tmp_path / "last.ckpt")["step"] == 23
+    # As a crash would leave it: figures of steps that the checkpoint does not hold, one cut short.
+    with (tmp_path / "log.csv").open("a") as log:
+        log.write("30.0,1,1,1,1,1,1,1,1\r\n40.0,1,")
+    again = fresh()
+    assert made.resume(again)
+    assert made.train(again) == "finished"
+    rows = (tmp_path / "log.csv").read_text("utf-8").splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "10.0", "20.0", "30.0"]
+    assert rows[3].split(",")[2:] != ["1"] * 7
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    made, fresh = trainer(tmp_path, Schedule(steps=1, evaluate_every=99))
+    made.train(fresh())
+    wide = replace(CONFIG, network=replace(CONFIG.network, decoder_width=16))
+    net = build_compact(wide)
+    assert isinstance(net.image, EfficientNetLite)
+    other = start_run(net, net.image, Schedule())
+    with pytest.raises(InputError, match="another network"):
+        made.resume(other)
 
 
 def test_frozen_levels_stay_as_they_were(tmp_path: Path) -> None:
@@ -354,19 +388,3 @@ def test_a_split_keeps_prompts_together_and_is_stable() -> None:
     assert 5 <= len(held) <= 60
     again, _ = held_out(samples[:60], 0.3, 0)
     assert {s.id for s in again} <= {s.id for s in train}
-
-
-def test_settings_reject_what_they_do_not_know(tmp_path: Path) -> None:
-    good = from_table({"size": 4, "crops": {"size_px": 64, "zoom_px": [3, 4]}}, BatchSettings, "x")
-    assert good.crops.zoom_px == (3.0, 4.0)
-    with pytest.raises(ConfigError, match="did you mean 'size_px'"):
-        from_table({"crops": {"sise_px": 64}}, BatchSettings, "x")
-    with pytest.raises(ConfigError, match="expected int"):
-        from_table({"size": "4"}, BatchSettings, "x")
-    with pytest.raises(ConfigError, match="multiple of 32"):
-        from_table({"crops": {"size_px": 65}}, BatchSettings, "x")
-    (tmp_path / "a.toml").write_text("size = \n", "utf-8")
-    with pytest.raises(ConfigError, match=r"a\.toml"):
-        read_settings(tmp_path / "a.toml", BatchSettings)
-    with pytest.raises(ConfigError, match="no such file"):
-        read_settings(tmp_path / "b.toml", BatchSettings)

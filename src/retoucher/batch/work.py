@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from retoucher import records
 from retoucher.api import Result, Retoucher
-from retoucher.batch import records
 from retoucher.batch.items import BoxXyxy, Item
 from retoucher.batch.journal import REPORT, RESULT, TRACE, Mode, file_sha256
 from retoucher.batch.process import Cancelled, Handler, MakeHandler, Tell

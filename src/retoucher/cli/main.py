@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from retoucher.cli import data
+from retoucher.cli import batch, data, evaluate, serve, train, ui
 from retoucher.cli.options import ExitCode, FindOptions, FixOptions, LookOptions
 from retoucher.cli.plain import complain
 from retoucher.errors import RetoucherError
@@ -59,6 +59,8 @@ def _version(asked: bool) -> None:
 
 
 app.add_typer(data.app, name="data")
+app.add_typer(train.app, name="train")
+app.add_typer(evaluate.app, name="eval")
 
 Images = Annotated[
     list[Path], typer.Argument(metavar="IMAGE", help="Pictures, or folders of pictures.")
@@ -275,9 +277,27 @@ def find(
     )
 
 
+app.command(short_help="Work through a folder; run again to go on.", epilog=EXIT_CODES)(batch.batch)
+app.command(short_help="Serve finding and repairing over HTTP.")(serve.serve)
+app.command(short_help="Serve a web page to find and repair defects.", epilog=EXIT_CODES)(ui.ui)
+
+
 @app.command(short_help="List the repair tools and broken plug-ins.")
-def tools(*, as_json: AsJson = False) -> None:
+def tools(
+    *,
+    history: Annotated[
+        bool, typer.Option("--history", help="How each tool has done, where learning is on.")
+    ] = False,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """List the repair tools, and plug-ins that cannot be loaded."""
+    if history:
+        from retoucher.cli.tools import run_history
+        from retoucher.config import Settings, load_settings
+
+        settings = load_settings(config) if config else Settings()
+        raise typer.Exit(run_history(settings.learning, as_json=as_json))
     from retoucher.cli.inventory import run_tools
 
     raise typer.Exit(run_tools(as_json=as_json))

@@ -17,6 +17,7 @@ from retoucher.domain.region import Region
 from retoucher.errors import RetoucherError
 
 SIDE_PX = 64
+_WAITS = "waits to be named"
 
 
 def try_agents() -> list[Finding]:
@@ -48,8 +49,14 @@ def _look(kind: plugins.Kind, name: str) -> str:
 
 def try_tools() -> list[Finding]:
     """Every installed tool, made to repair a blot where that costs nothing."""
-    names = [plugin.name for plugin in plugins.discover("tool")]
-    return [_tried(f"tool {name}", lambda name=name: _use(name)) for name in names]
+    findings: list[Finding] = []
+    for plugin in plugins.discover("tool"):
+        what = f"tool {plugin.name}"
+        finding = _tried(what, lambda name=plugin.name: _use(name))
+        if finding.words.startswith(_WAITS):
+            finding = Finding(what=what, ok=None, words=finding.words)
+        findings.append(finding)
+    return findings
 
 
 def _use(name: str) -> str:
@@ -57,8 +64,11 @@ def _use(name: str) -> str:
     tool: Tool = plugins.create("tool", name)
     spec = tool.spec
     about = f"version {spec.version}, {spec.summary}"
-    if spec.opt_in or spec.network:
-        return f"{about} (not tried: takes part only where it is named)"
+    if spec.opt_in:
+        needs = f"; extra [{spec.extra}]" if spec.extra else ""
+        return f"{_WAITS}{needs}: {spec.summary}"
+    if spec.network:
+        return f"{about} (network: not tried)"
     if spec.requires_evidence:
         return f"{about} (starts; an edit needs evidence)"
     crop = np.full((SIDE_PX, SIDE_PX, 3), 200, np.uint8)

@@ -6,9 +6,12 @@ regions of at least `min_severity`. Milder regions count neither for nor against
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from retoucher.agents import BoolArray, FloatArray
@@ -68,8 +71,9 @@ class PerceptionReport:
     Attributes:
         saliency: the five metrics over pictures with defects.
         parts: chance that a defective part's mean saliency exceeds a clean part's.
-        parts_by_kind: the same among hands only, faces only, and so on; NaN where one side is
-            missing.
+        parts_by_kind: the same among hands only, faces only, and so on; kinds of which one side is
+            missing are left out.
+        part_counts: how many defective and clean parts of each kind there are.
         operation: see `Operation`.
         recall_by_category, recall_by_severity: share of marked regions found, and their number.
     """
@@ -77,21 +81,89 @@ class PerceptionReport:
     saliency: Summary
     parts: float
     parts_by_kind: dict[str, float]
+    part_counts: dict[str, tuple[int, int]]
     operation: Operation
     recall_by_category: dict[str, tuple[float, int]]
     recall_by_severity: dict[int, tuple[float, int]]
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What is gathered while pictures pass."""
+@dataclass(slots=True, kw_only=True)
+class Evaluation:
+    """Gathers a model's figures while pictures pass.
 
-    scores: list[SaliencyScores] = field(default_factory=list[SaliencyScores])
-    bad: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
-    good: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
-    found: list[tuple[str, int, bool]] = field(default_factory=list[tuple[str, int, bool]])
-    right: list[bool] = field(default_factory=list[bool])
-    clean: list[tuple[bool, float, float]] = field(default_factory=list[tuple[bool, float, float]])
+    Attributes:
+        settings: how maps become regions.
+        min_severity: of the regions that count as defects.
+    """
+
+    settings: RegionSettings = field(default_factory=RegionSettings)
+    min_severity: int = 2
+    _scores: list[SaliencyScores] = field(default_factory=list[SaliencyScores])
+    _bad: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+    _good: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+    _found: list[tuple[str, int, bool]] = field(default_factory=list[tuple[str, int, bool]])
+    _right: list[bool] = field(default_factory=list[bool])
+    _clean: list[tuple[bool, float, float]] = field(default_factory=list[tuple[bool, float, float]])
+
+    def take(self, sample: Sample, saliency_hw: FloatArray) -> None:
+        """One labelled picture and its map, float32 (H, W) of the picture's size.
+
+        Raises:
+            InputError: the map has another size.
+        """
+        if saliency_hw.shape != (sample.height, sample.width):
+            shape = saliency_hw.shape
+            raise InputError(f"{sample.id}: the map has shape {shape}, not the picture's")
+        truth = truth_map(sample, self.min_severity)
+        if truth.any():
+            self._scores.append(measure(saliency_hw, truth))
+        bad, good = part_means(sample, saliency_hw, self.min_severity)
+        self._bad += bad
+        self._good += good
+        judged = judge_regions(sample, saliency_hw, self.settings, self.min_severity)
+        self._right += judged.right
+        self._found += judged.found
+        if sample.is_clean:
+            area = float((saliency_hw >= self.settings.threshold).mean())
+            mse = float(np.square(saliency_hw).mean())
+            self._clean.append((bool(judged.right), area, mse))
+
+    def report(self) -> PerceptionReport:
+        """Figures of everything taken so far."""
+        bad, good = Counter(k for k, _ in self._bad), Counter(k for k, _ in self._good)
+        kinds = sorted(bad.keys() & good.keys())
+        categories = sorted({c for c, _, _ in self._found})
+        severities = sorted({s for _, s, _ in self._found})
+        return PerceptionReport(
+            saliency=summarise(self._scores),
+            parts=_discrimination(self._bad, self._good),
+            parts_by_kind={
+                k: _discrimination(
+                    [x for x in self._bad if x[0] == k], [x for x in self._good if x[0] == k]
+                )
+                for k in kinds
+            },
+            part_counts={k: (bad[k], good[k]) for k in sorted(bad.keys() | good.keys())},
+            operation=self._operation(),
+            recall_by_category={
+                c: _recall([f for k, _, f in self._found if k == c]) for c in categories
+            },
+            recall_by_severity={
+                s: _recall([f for _, k, f in self._found if k == s]) for s in severities
+            },
+        )
+
+    def _operation(self) -> Operation:
+        return Operation(
+            defects=len(self._found),
+            found=sum(f for _, _, f in self._found),
+            regions=len(self._right),
+            right=sum(self._right),
+            clean_pictures=len(self._clean),
+            touched=sum(t for t, _, _ in self._clean),
+            clean_area=_mean([a for _, a, _ in self._clean]),
+            clean_mse=_mean([m for _, _, m in self._clean]),
+        )
 
 
 def evaluate(
@@ -109,19 +181,47 @@ def evaluate(
         settings: how maps become regions; None: the product's defaults.
         min_severity: of the regions that count as defects.
     """
-    chosen = settings or RegionSettings()
-    tally = _Tally()
+    gathered = Evaluation(settings=settings or RegionSettings(), min_severity=min_severity)
     for sample in samples:
-        saliency = predict(sample)
-        if saliency.shape != (sample.height, sample.width):
-            raise InputError(f"{sample.id}: the map has shape {saliency.shape}, not the picture's")
-        _take(tally, sample, saliency, chosen, min_severity)
-    return _report(tally, min_severity)
+        gathered.take(sample, predict(sample))
+    return gathered.report()
+
+
+class Judged(NamedTuple):
+    """Regions shown and defects marked in one picture: which regions lie on a mark, and category,
+    severity and whether it was found of each defect."""
+
+    right: list[bool]
+    found: list[tuple[str, int, bool]]
+
+
+def judge_regions(
+    sample: Sample, saliency_hw: FloatArray, settings: RegionSettings, min_severity: int = 2
+) -> Judged:
+    """What the product would show of a picture, against its marks; see `FOUND_SHARE`."""
+    judged = Judged([], [])
+    shown = np.zeros(saliency_hw.shape, np.bool_)
+    marked = truth_map(sample, 1) > 0
+    for region in find_regions(SaliencyMap(saliency_hw), settings):
+        shown[region.box.slices] |= region.mask_hw
+        judged.right.append(bool(marked[region.box.slices][region.mask_hw].mean() >= FOUND_SHARE))
+    for region in sample.regions:
+        if region.severity >= min_severity:
+            share = float(shown[region.box.slices][_mark(region, sample)].mean())
+            judged.found.append((region.category, region.severity, share >= FOUND_SHARE))
+    return judged
 
 
 def truth_map(sample: Sample, min_severity: int = 2) -> FloatArray:
-    """Severity of the marks, float32 (H, W), 0 where none of at least `min_severity` is."""
+    """Severity of the marks, float32 (H, W), 0 where none of at least `min_severity` is.
+
+    A data set's own saliency (RichHF-18K) counts as it is, scaled to the highest severity.
+    """
+    size_wh = (sample.width, sample.height)
     truth = np.zeros((sample.height, sample.width), np.float32)
+    if sample.saliency_hw is not None:
+        own = cv2.resize(sample.saliency_hw, size_wh, interpolation=cv2.INTER_LINEAR)
+        truth = 3 * np.asarray(own, np.float32)
     for region in sample.regions:
         if region.severity >= min_severity:
             box = region.box.clip(sample.height, sample.width)
@@ -161,67 +261,6 @@ def _mark(region: LabelledRegion, sample: Sample) -> BoolArray:
     if region.mask_hw is None:
         return np.ones((box.height, box.width), np.bool_)
     return region.mask_hw[box.shift(-region.box.x0, -region.box.y0).slices]
-
-
-def _take(
-    tally: _Tally,
-    sample: Sample,
-    saliency: FloatArray,
-    settings: RegionSettings,
-    min_severity: int,
-) -> None:
-    truth = truth_map(sample, min_severity)
-    if truth.any():
-        tally.scores.append(measure(saliency, truth))
-    bad, good = part_means(sample, saliency, min_severity)
-    tally.bad += bad
-    tally.good += good
-    regions = find_regions(SaliencyMap(saliency), settings)
-    shown = np.zeros(saliency.shape, np.bool_)
-    marked = truth_map(sample, 1) > 0
-    for region in regions:
-        shown[region.box.slices] |= region.mask_hw
-        tally.right.append(bool(marked[region.box.slices][region.mask_hw].mean() >= FOUND_SHARE))
-    for region in sample.regions:
-        if region.severity >= min_severity:
-            share = float(shown[region.box.slices][_mark(region, sample)].mean())
-            tally.found.append((region.category, region.severity, share >= FOUND_SHARE))
-    if sample.is_clean:
-        area = float((saliency >= settings.threshold).mean())
-        tally.clean.append((bool(regions), area, float(np.square(saliency).mean())))
-
-
-def _report(tally: _Tally, min_severity: int) -> PerceptionReport:
-    categories = sorted({c for c, _, _ in tally.found})
-    severities = sorted({s for _, s, _ in tally.found})
-    operation = Operation(
-        defects=len(tally.found),
-        found=sum(f for _, _, f in tally.found),
-        regions=len(tally.right),
-        right=sum(tally.right),
-        clean_pictures=len(tally.clean),
-        touched=sum(t for t, _, _ in tally.clean),
-        clean_area=_mean([a for _, a, _ in tally.clean]),
-        clean_mse=_mean([m for _, _, m in tally.clean]),
-    )
-    kinds = sorted({k for k, _ in tally.bad} & {k for k, _ in tally.good})
-    return PerceptionReport(
-        saliency=summarise(tally.scores),
-        parts=_discrimination(tally.bad, tally.good),
-        parts_by_kind={
-            k: _discrimination(
-                [x for x in tally.bad if x[0] == k], [x for x in tally.good if x[0] == k]
-            )
-            for k in kinds
-        },
-        operation=operation,
-        recall_by_category={
-            c: _recall([f for k, _, f in tally.found if k == c]) for c in categories
-        },
-        recall_by_severity={
-            s: _recall([f for _, k, f in tally.found if k == s]) for s in severities
-        },
-    )
 
 
 def _discrimination(bad: Sequence[tuple[str, float]], good: Sequence[tuple[str, float]]) -> float:

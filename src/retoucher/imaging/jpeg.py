@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import struct
@@ -80,7 +81,7 @@ def decode(data: bytes, limits: Limits) -> Decoded:
         InputError: truncated, corrupt, too large or of a kind that Pillow cannot read.
     """
     segments, _ = read_segments(data)
-    with pillow_on_data(), _open(data) as image:
+    with pillow_on_data(), contextlib.closing(_open(data)) as image:
         limits.check(*image.size)
         _check_length(data, image)
         if image.mode not in _MODES:
@@ -147,7 +148,7 @@ def rewrite(
     saturated and at edges that are not whole blocks.
     """
     segments, _ = read_segments(raw)
-    with pillow_on_data(), _open(raw) as image:
+    with pillow_on_data(), contextlib.closing(_open(raw)) as image:
         tables = [list(image.quantization[layer[3]]) for layer in image.layer]
         sampling = get_sampling(image)
         progressive = bool(image.info.get("progressive"))
@@ -185,11 +186,11 @@ def _in_own_planes(
     encoder's averaging undoes that exactly.
     """
     width, height = native.size_wh
-    with pillow_on_data(), _open(raw) as image:
+    with pillow_on_data(), contextlib.closing(_open(raw)) as image:
         image.draft("YCbCr", image.size)
         planes = np.array(image)
     if quarter:
-        with pillow_on_data(), _open(raw) as image:
+        with pillow_on_data(), contextlib.closing(_open(raw)) as image:
             image.draft("YCbCr", (max(1, width // 2), max(1, height // 2)))
             half = np.array(image)
         if half.shape == ((height + 1) // 2, (width + 1) // 2, 3):

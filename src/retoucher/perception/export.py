@@ -104,7 +104,8 @@ class _Picture(nn.Module):
         text_valid: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         finest, fused = self.net.features(image, valid, text, text_valid)
-        return *self.net.read_out(finest, fused, valid), finest, fused
+        logits, scores = self.net.read_out(finest, fused, valid)
+        return logits, scores, finest, fused
 
 
 class _Prompt(nn.Module):

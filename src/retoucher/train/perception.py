@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from retoucher.agents import FloatArray
 from retoucher.data.sample import Sample
+from retoucher.errors import InputError
 from retoucher.evaluation.perception import PerceptionReport, evaluate
 from retoucher.perception.network import DistortionSaliencyNet
-from retoucher.perception.preprocess import prepare, restore
 from retoucher.perception.tensors import to_tensor
-from retoucher.perception.tokenizer import HashTokenizer
 from retoucher.train.averaging import WeightAverage
-from retoucher.train.batches import Batch, BatchSource
+from retoucher.train.batches import Batch
 from retoucher.train.checkpoint import load_checkpoint, save_checkpoint
+from retoucher.train.logs import Kind, RunLog
 from retoucher.train.losses import LossSettings, LossTerms, perception_loss
+from retoucher.train.placement import OneCpu, Placement
+from retoucher.train.prompts import PromptTokenizer
+from retoucher.vision.preprocess import prepare, restore
 
 Report = Callable[[str], None]
+Watch = Callable[[int, int, Mapping[str, float]], None]
+"""Told after every step: how many are done, of how many, and the step's figures."""
+
+Ending = Literal["finished", "paused", "no better", "cancelled"]
+"""Why training returned: schedule at its end, step asked for reached, `patience` out, user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +44,7 @@ class Schedule:
     Attributes:
         steps: in all.
         warmup: steps over which the rate rises from 0; then it falls by a cosine to `floor`.
-        rate, trunk_rate: peak learning rates of the new parts and of the pretrained trunk.
+        rate, trunk_rate: peak learning rates of the new parts and of the pretrained ones.
         floor: share of the peak rate at the end.
         weight_decay: AdamW's, not scaled by the rate of another group.
         clip_norm: largest norm of the gradient.
@@ -45,7 +53,7 @@ class Schedule:
         evaluate_every, save_every: steps between validations and between checkpoints.
         patience: validations without a better one before stopping early; 0: never.
         style_chance, style_levels: MixStyle after the first levels of the trunk.
-        amp: half precision on a GPU.
+        amp: bfloat16 on a GPU.
     """
 
     steps: int = 2000
@@ -96,15 +104,30 @@ class Run:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Back to where `state` was taken."""
-        self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.average.state = dict(state["average"])
-        self.step, self.best, self.stale = state["step"], state["best"], state["stale"]
+        """Back to where `state` was taken, on this run's device.
+
+        Raises:
+            InputError: it is the state of another network.
+        """
+        try:
+            self.net.load_state_dict(state["net"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            average: dict[str, Tensor] = dict(state["average"])
+            self.step, self.best, self.stale = state["step"], state["best"], state["stale"]
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"the checkpoint is of another network ({reason})") from None
+        self.average.state = {k: v.to(self.average.state[k].device) for k, v in average.items()}
 
 
 def start_run(net: DistortionSaliencyNet, trunk: nn.Module, schedule: Schedule) -> Run:
-    """A fresh run: two groups of weights with their own rates."""
+    """A fresh run of a network that is on its device already.
+
+    Args:
+        net: what learns.
+        trunk: its pretrained parts, which learn at `trunk_rate`; the rest learns at `rate`.
+        schedule: rates and decay.
+    """
     inside = {id(p) for p in trunk.parameters()}
     slow = [p for p in trunk.parameters() if p.requires_grad]
     fast = [p for p in net.parameters() if id(p) not in inside]
@@ -115,51 +138,99 @@ def start_run(net: DistortionSaliencyNet, trunk: nn.Module, schedule: Schedule) 
     return Run(net=net, optimiser=optimiser, average=WeightAverage(net, schedule.average_decay))
 
 
+class Batches(Protocol):
+    """Draws batches by number; `retoucher.train.batches.BatchSource` is one."""
+
+    def batch(self, step: int) -> Batch: ...
+
+
+class _Logits(nn.Module):
+    """The network with prompt encoding inside one forward pass, which gradient sync needs."""
+
+    def __init__(self, net: DistortionSaliencyNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self, image_bchw: Tensor, valid_bhw: Tensor, ids_bt: Tensor | None, seen_bt: Tensor | None
+    ) -> Tensor:
+        text = None
+        if ids_bt is not None and seen_bt is not None:
+            text = self.net.encode_text(ids_bt, seen_bt)
+        return self.net(image_bchw, valid_bhw, text, seen_bt).logits_bhw
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trainer:
     """What a run needs besides its state.
 
     Attributes:
         source: draws the batches.
-        validation: labelled pictures to choose the best weights by.
+        validation: labelled pictures to choose the best weights by, some with defects; none: there
+            is no validation, and no best.ckpt.
         tokenizer: of the network's text branch.
         schedule, losses: settings.
         seed: with the step, decides all randomness.
-        folder: gets last.ckpt, best.ckpt, log.csv and validation.csv.
+        folder: gets last.ckpt and best.ckpt.
         long_side_px: at which validation shows pictures.
-        report: takes progress lines.
-        device: "cpu" or a GPU's name.
+        report: takes lines for people.
+        logs: take the figures.
+        watch: told after every step.
+        placement: where it computes.
+        workers: threads that draw batches ahead.
     """
 
-    source: BatchSource
+    source: Batches
     validation: Sequence[Sample]
-    tokenizer: HashTokenizer
+    tokenizer: PromptTokenizer
     schedule: Schedule
     losses: LossSettings
     seed: int
     folder: Path
     long_side_px: int
     report: Report
-    device: str = "cpu"
+    logs: Sequence[RunLog] = ()
+    watch: Watch = lambda _done, _end, _figures: None
+    placement: Placement = field(default_factory=OneCpu)
+    workers: int = 1
 
-    def train(self, run: Run, until: int | None = None) -> None:
-        """Trains to the schedule's end, or to step `until`; last.ckpt then holds the state."""
+    def train(
+        self,
+        run: Run,
+        until: int | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Ending:
+        """Trains to the schedule's end, or to step `until`; last.ckpt then holds the state.
+
+        Args:
+            run: is changed in place.
+            until: step to pause at; None: none.
+            cancelled: asked before every step; True stops, with the state kept.
+        """
         end = min(self.schedule.steps, until if until is not None else self.schedule.steps)
         self.folder.mkdir(parents=True, exist_ok=True)
-        cast("Any", run.net).to(self.device, memory_format=torch.channels_last)
-        # The next batch is drawn while this one is learnt from; it depends on its step alone.
-        with ThreadPoolExecutor(1) as ahead:
-            coming = ahead.submit(self.source.batch, run.step)
-            while run.step < end and not self._tired(run):
-                started = time.monotonic()
-                batch = coming.result()
-                coming = ahead.submit(self.source.batch, run.step + 1)
-                terms, rate = self._step(run, batch)
-                self._log_step(run, terms, rate, time.monotonic() - started)
-                if run.step % self.schedule.evaluate_every == 0 or run.step == self.schedule.steps:
-                    self._validate(run)
-                if run.step % self.schedule.save_every == 0 or run.step == end:
-                    save_checkpoint(run.state(), self.folder / "last.ckpt")
+        for log in self._logs():
+            log.rewind(run.step)
+        learner = self.placement.prepare(_Logits(run.net))
+        saved = run.step
+        # Batches are drawn while others are learnt from; each depends on its number alone.
+        with ThreadPoolExecutor(self.workers) as ahead:
+            coming: deque[Future[Batch]] = deque()
+            try:
+                while run.step < end and not self._tired(run):
+                    if self.placement.agreed(float(cancelled())):
+                        break
+                    for step in range(run.step + len(coming), run.step + self.workers + 1):
+                        coming.append(ahead.submit(self.source.batch, self._number(step)))
+                    self._round(run, learner, coming.popleft().result(), end)
+                    if run.step % self.schedule.save_every == 0:
+                        saved = self._save(run)
+            finally:
+                for future in coming:
+                    future.cancel()
+        if saved != run.step:
+            self._save(run)
+        return self._ending(run, end)
 
     def resume(self, run: Run) -> bool:
         """Continues from last.ckpt where there is one; False where there is none."""
@@ -169,86 +240,122 @@ class Trainer:
         run.restore(load_checkpoint(file))
         return True
 
+    def _round(self, run: Run, learner: nn.Module, batch: Batch, end: int) -> None:
+        started = time.monotonic()
+        terms, rate = self._step(run, learner, batch)
+        row = {k: float(v.detach()) for k, v in terms._asdict().items()}
+        self._log_step(run, row, rate, time.monotonic() - started)
+        self.watch(run.step, end, row)
+        due = run.step % self.schedule.evaluate_every == 0 or run.step == self.schedule.steps
+        if due and self.validation:
+            self._validate(run)
+
+    def _ending(self, run: Run, end: int) -> Ending:
+        if run.step >= self.schedule.steps:
+            return "finished"
+        if self._tired(run):
+            return "no better"
+        return "paused" if run.step >= end else "cancelled"
+
+    def _number(self, step: int) -> int:
+        """Number of this process's batch of a step."""
+        return step * self.placement.processes + self.placement.rank
+
+    def _logs(self) -> Sequence[RunLog]:
+        return self.logs if self.placement.rank == 0 else ()
+
+    def _save(self, run: Run) -> int:
+        if self.placement.rank == 0:
+            save_checkpoint(run.state(), self.folder / "last.ckpt")
+        return run.step
+
     def _tired(self, run: Run) -> bool:
         return 0 < self.schedule.patience <= run.stale
 
-    def _step(self, run: Run, batch: Batch) -> tuple[LossTerms, float]:
-        cast("Any", torch).manual_seed(self.seed * 1_000_003 + run.step)
+    def _step(self, run: Run, learner: nn.Module, batch: Batch) -> tuple[LossTerms, float]:
+        cast("Any", torch).manual_seed(self.seed * 1_000_003 + self._number(run.step))
         factor = self.schedule.factor(run.step)
         peaks = (self.schedule.trunk_rate, self.schedule.rate)
         for group, peak in zip(run.optimiser.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
-        run.net.train()
-        on_gpu = self.device != "cpu"
-        with torch.autocast(self.device.split(":")[0], enabled=self.schedule.amp and on_gpu):
-            logits = self._logits(run.net, batch)
+        learner.train()
+        device = self.placement.device
         terms = perception_loss(
-            logits,
-            batch.truth_bhw.to(self.device),
-            batch.truth_valid_bhw.to(self.device),
-            type(batch.parts)(*(x.to(self.device) for x in batch.parts)),
+            self._logits(run.net, learner, batch),
+            batch.truth_bhw.to(device),
+            batch.truth_valid_bhw.to(device),
+            type(batch.parts)(*(x.to(device) for x in batch.parts)),
             self.losses,
         )
         run.optimiser.zero_grad(set_to_none=True)
-        cast("Any", terms.total).backward()
+        self.placement.backward(terms.total)
         nn.utils.clip_grad_norm_(run.net.parameters(), self.schedule.clip_norm)
         cast("Any", run.optimiser).step()
         run.step += 1
         run.average.follow(run.net, run.step)
         return terms, factor
 
-    def _logits(self, net: DistortionSaliencyNet, batch: Batch) -> Tensor:
-        image, valid = batch.image_bchw.to(self.device), batch.valid_bhw.to(self.device)
-        if net.text is None:
-            return net(image, valid).logits_bhw
-        encoded = [self.tokenizer.encode(p) for p in batch.prompts]
-        ids = torch.stack([to_tensor(i) for i, _ in encoded]).to(self.device)
-        seen = torch.stack([to_tensor(v) for _, v in encoded]).to(self.device)
-        return net(image, valid, net.encode_text(ids, seen), seen).logits_bhw
+    def _logits(self, net: DistortionSaliencyNet, learner: nn.Module, batch: Batch) -> Tensor:
+        device = self.placement.device
+        ids = seen = None
+        if net.text is not None:
+            encoded = [self.tokenizer.encode(p) for p in batch.prompts]
+            ids = torch.stack([to_tensor(i) for i, _ in encoded]).to(device)
+            seen = torch.stack([to_tensor(v) for _, v in encoded]).to(device)
+        return learner(batch.image_bchw.to(device), batch.valid_bhw.to(device), ids, seen)
 
     def _validate(self, run: Run) -> None:
-        report = validate(
-            run.net, run.average, self.validation, self.tokenizer, self.long_side_px, self.device
-        )
-        score = selection_score(report)
-        figures = {**report.saliency.scores.as_dict(), "parts": report.parts, "score": score}
-        _append(self.folder / "validation.csv", {"step": float(run.step), **figures})
-        text = "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
-        self.report(f"step {run.step}  validation  {text}")
+        figures: dict[str, float] = {}
+        if self.placement.rank == 0:
+            net, average, tokenizer = run.net, run.average, self.tokenizer
+            report = validate(net, average, self.validation, tokenizer, self.long_side_px)
+            score = selection_score(report)
+            figures = {**report.saliency.scores.as_dict(), "parts": report.parts, "score": score}
+            self._write("validation", {"step": float(run.step), **figures})
+            text = "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
+            self.report(f"step {run.step}  validation  {text}")
+        score = self.placement.agreed(figures.get("score", 0.0))
         if score > run.best:
             run.best, run.stale = score, 0
-            save_checkpoint({"average": run.average.state, **figures}, self.folder / "best.ckpt")
+            if self.placement.rank == 0:
+                best = {"average": run.average.state, **figures}
+                save_checkpoint(best, self.folder / "best.ckpt")
         else:
             run.stale += 1
 
-    def _log_step(self, run: Run, terms: LossTerms, rate: float, seconds: float) -> None:
-        row = {"step": float(run.step), "rate": rate, "seconds": seconds}
-        row |= {k: float(v.detach()) for k, v in terms._asdict().items()}
+    def _log_step(self, run: Run, terms: dict[str, float], rate: float, seconds: float) -> None:
+        row = {"step": float(run.step), "rate": rate, "seconds": seconds, **terms}
         run.log.append(row)
         if run.step % 10 and run.step != self.schedule.steps:
             return
         mean = {k: sum(r[k] for r in run.log) / len(run.log) for k in row}
         mean["step"] = float(run.step)
         run.log.clear()
-        _append(self.folder / "log.csv", mean)
-        self.report("  ".join(f"{k} {v:.4g}" for k, v in mean.items()))
+        self._write("training", mean)
+        if self.placement.rank == 0:
+            self.report("  ".join(f"{k} {v:.4g}" for k, v in mean.items()))
+
+    def _write(self, kind: Kind, row: Mapping[str, float]) -> None:
+        for log in self._logs():
+            log.write(kind, row)
 
 
 def selection_score(report: PerceptionReport) -> float:
-    """What the best weights are chosen by: ranking of pixels and of parts, and sharpness."""
+    """What the best weights are chosen by: ranking of pixels and of parts, and sharpness.
+
+    Where the validation set has no clean parts, the ranking of parts is left out.
+    """
     scores = report.saliency.scores
-    return scores.auc_judd + report.parts + scores.nss / 5
+    parts = 0.0 if math.isnan(report.parts) else report.parts
+    return scores.auc_judd + parts + scores.nss / 5
 
 
 @torch.no_grad()
 def predict(
-    net: DistortionSaliencyNet,
-    sample: Sample,
-    tokenizer: HashTokenizer,
-    long_side_px: int,
-    device: str = "cpu",
+    net: DistortionSaliencyNet, sample: Sample, tokenizer: PromptTokenizer, long_side_px: int
 ) -> FloatArray:
     """Saliency of a sample by the torch network, float32 (H, W)."""
+    device = net.head_bias.device
     given = prepare(sample.load_rgb(), long_side_px)
     image = to_tensor(given.image_1chw).to(device, memory_format=torch.channels_last)
     valid = to_tensor(given.valid_1hw).to(device)
@@ -266,9 +373,8 @@ def validate(
     net: DistortionSaliencyNet,
     average: WeightAverage,
     samples: Sequence[Sample],
-    tokenizer: HashTokenizer,
+    tokenizer: PromptTokenizer,
     long_side_px: int,
-    device: str = "cpu",
 ) -> PerceptionReport:
     """Scores the averaged weights; the network's own are back in place afterwards."""
     own = {k: v.clone() for k, v in net.state_dict().items()}
@@ -276,16 +382,7 @@ def validate(
     net.load_state_dict(average.state)
     net.eval()
     try:
-        return evaluate(samples, lambda s: predict(net, s, tokenizer, long_side_px, device))
+        return evaluate(samples, lambda s: predict(net, s, tokenizer, long_side_px))
     finally:
         net.load_state_dict(own)
         net.train(was_training)
-
-
-def _append(file: Path, row: dict[str, float]) -> None:
-    new = not file.exists()
-    with file.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
