@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -50,6 +50,8 @@ def _edited(crop: Rgb, mask: NDArray[np.bool_], dx: float, dy: float) -> Rgb:
     dy=st.floats(-6.5, 6.5),
     size=st.sampled_from([(200, 261), (193, 187), (256, 256)]),
 )
+@example(dx=6.5, dy=2.5, size=(193, 187))
+@example(dx=2.5, dy=-6.5, size=(193, 187))
 def test_the_shift_is_found(dx: float, dy: float, size: tuple[int, int]) -> None:
     crop, mask = _picture(*size), _mask(*size)
     found = estimate_shift(_edited(crop, mask, dx, dy), crop, mask)

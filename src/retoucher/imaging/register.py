@@ -78,7 +78,8 @@ def estimate_shift(
     if reach < 1 or outside.mean() < _LEAST_OUTSIDE:
         return None
     before, after = _detail(crop_rgb), _detail(edited_rgb)
-    dx, dy = _peak(_correlation(before, after, outside, reach), reach)
+    # One pixel farther than is accepted: a peak between pixels needs neighbours on both sides.
+    dx, dy = _peak(_correlation(before, after, outside, reach + 1), reach + 1)
     if max(abs(dx), abs(dy)) < _LEAST_SHIFT_PX or max(abs(dx), abs(dy)) > reach:
         return None
     as_it_is = _misfits(before, after, outside, reach)
