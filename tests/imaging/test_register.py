@@ -59,8 +59,8 @@ def test_the_shift_is_found(dx: float, dy: float, size: tuple[int, int]) -> None
         assert found is None
     elif max(abs(dx), abs(dy)) > 0.4:
         assert found is not None
-        assert abs(found[0] - dx) < 0.2
-        assert abs(found[1] - dy) < 0.2
+        assert abs(found[0] - dx) < 0.3  # a parabola is that good
+        assert abs(found[1] - dy) < 0.3
 
 
 def test_the_outside_fits_again() -> None:
