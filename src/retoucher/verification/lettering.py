@@ -127,7 +127,7 @@ def _rules_kept(request: VerifyRequest, quad: Quad) -> float | None:
         if w < 0.6 * length or (area > 0.5 * w * h and not flat):
             continue
         part = labels[y : y + h, x : x + w] == i
-        outlines: Any = cv2.findContours(
+        outlines = cast("Any", cv2).findContours(
             part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
         )[0]
         filled = np.zeros(part.shape, np.uint8)
