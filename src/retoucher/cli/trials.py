@@ -10,6 +10,7 @@ import numpy as np
 from retoucher import plugins
 from retoucher.agents import EditRequest, Perceiver, Reasoner, Tool
 from retoucher.cli.doctor import Finding
+from retoucher.cli.inventory import ToolEntry, tool_entries
 from retoucher.config import Settings
 from retoucher.domain.diagnosis import Diagnosis
 from retoucher.domain.geometry import Box
@@ -17,7 +18,6 @@ from retoucher.domain.region import Region
 from retoucher.errors import RetoucherError
 
 SIDE_PX = 64
-_WAITS = "waits to be named"
 
 
 def try_agents() -> list[Finding]:
@@ -49,14 +49,15 @@ def _look(kind: plugins.Kind, name: str) -> str:
 
 def try_tools() -> list[Finding]:
     """Every installed tool, made to repair a blot where that costs nothing."""
-    findings: list[Finding] = []
-    for plugin in plugins.discover("tool"):
-        what = f"tool {plugin.name}"
-        finding = _tried(what, lambda name=plugin.name: _use(name))
-        if finding.words.startswith(_WAITS):
-            finding = Finding(what=what, ok=None, words=finding.words)
-        findings.append(finding)
-    return findings
+    return [_try_tool(entry) for entry in tool_entries()]
+
+
+def _try_tool(entry: ToolEntry) -> Finding:
+    what, spec = f"tool {entry.plugin.name}", entry.spec
+    if spec is not None and spec.opt_in:
+        needs = f"; extra [{spec.extra}]" if spec.extra else ""
+        return Finding(what=what, ok=None, words=f"waits to be named{needs}: {spec.summary}")
+    return _tried(what, lambda: _use(entry.plugin.name))
 
 
 def _use(name: str) -> str:
@@ -64,9 +65,6 @@ def _use(name: str) -> str:
     tool: Tool = plugins.create("tool", name)
     spec = tool.spec
     about = f"version {spec.version}, {spec.summary}"
-    if spec.opt_in:
-        needs = f"; extra [{spec.extra}]" if spec.extra else ""
-        return f"{_WAITS}{needs}: {spec.summary}"
     if spec.network:
         return f"{about} (network: not tried)"
     if spec.requires_evidence:
