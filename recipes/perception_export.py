@@ -1,14 +1,16 @@
 """Calibrates trained weights and writes what ships.
 
-    python recipes/perception_export.py RECIPE.toml BEST.ckpt CLEAN_DIR OUT_DIR
+    python recipes/perception_export.py RECIPE.toml CLEAN_DIR OUT_DIR RUN.ckpt [RUN.ckpt ...]
 
-RECIPE.toml is the recipe of the run: its network, and its held-out pictures, on which the
-calibration is chosen. CLEAN_DIR holds photographs without defects that the run did not see.
+RECIPE.toml is the recipe of a run: its network, and its held-out pictures, on which the calibration
+is chosen. CLEAN_DIR holds photographs without defects that the run did not see. Of several
+checkpoints (of runs that started from the same weights) the mean of the weights ships.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from retoucher.imaging.regions import RegionSettings
 from retoucher.perception.compact import build_compact
 from retoucher.perception.export import export_compact
 from retoucher.perception.saliency import ViewSettings
+from retoucher.train.averaging import mean_weights
 from retoucher.train.checkpoint import load_checkpoint
 from retoucher.train.perception import predict
 from retoucher.train.recipe import load_groups, read_recipe
@@ -28,11 +31,11 @@ from retoucher.train.recipe import load_groups, read_recipe
 TOUCHED_SHARE = 0.05
 
 
-def main(recipe_file: Path, checkpoint: Path, clean_folder: Path, out: Path) -> None:
+def main(recipe_file: Path, clean_folder: Path, out: Path, checkpoints: Sequence[Path]) -> None:
     """See the module's text."""
     recipe = read_recipe(recipe_file)
     net = build_compact(recipe.network)
-    net.load_state_dict(load_checkpoint(checkpoint)["average"])
+    net.load_state_dict(mean_weights([load_checkpoint(file)["average"] for file in checkpoints]))
     net.eval()
 
     def saliency(sample: Sample):
@@ -63,6 +66,7 @@ def photographs(folder: Path) -> list[Sample]:
 if __name__ == "__main__":
     torch.set_num_threads(2)
     try:
-        main(*(Path(a) for a in sys.argv[1:5]))
-    except (RetoucherError, TypeError) as error:
+        recipe_name, clean_name, out_name, *runs = sys.argv[1:]
+        main(Path(recipe_name), Path(clean_name), Path(out_name), [Path(run) for run in runs])
+    except (RetoucherError, ValueError) as error:
         sys.exit(f"perception_export: {error}")

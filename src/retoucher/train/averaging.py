@@ -1,9 +1,13 @@
-"""Exponential moving average of weights: the network that is evaluated and shipped."""
+"""Averages of weights: along one run (what is evaluated), and over several (what ships)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
+
+from retoucher.errors import InputError
 
 
 class WeightAverage:
@@ -22,3 +26,27 @@ class WeightAverage:
                 self.state[name].lerp_(value, 1 - decay)
             else:
                 self.state[name].copy_(value)
+
+
+def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean of the weights of runs that started from the same weights (a "model soup").
+
+    Such runs end in one basin of the loss, so that the mean of their weights errs less than each
+    (Wortsman et al., arXiv 2203.05482 and 2109.01903); runs of different starts do not.
+
+    Args:
+        states: of networks of one shape, at least one. What is not floating point is the first's.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    first = states[0]
+    for state in states[1:]:
+        if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in first.items()}:
+            raise InputError("weights of networks of different shapes have no mean")
+    return {
+        name: torch.stack([s[name].double() for s in states]).mean(0).to(value.dtype)
+        if value.dtype.is_floating_point
+        else value.clone()
+        for name, value in first.items()
+    }

@@ -58,6 +58,7 @@ class GroupSettings:
         share: of the batches, relative to the other groups; a group of share 0 serves synthetic
             pairs only.
         skip_sources: sources to leave out whose name contains one of these.
+        skip_ids: samples to leave out whose id ends with one of these.
         landmarks: file of detected landmarks, by which synthetic defects are placed; "": none.
         pictures, fields: folder of pictures and field map, for formats that need them; "": none.
         in_memory: holds all pictures in memory; off, each is read when it is drawn.
@@ -67,6 +68,7 @@ class GroupSettings:
     kind: str = "labels"
     share: float = 1.0
     skip_sources: tuple[str, ...] = ()
+    skip_ids: tuple[str, ...] = ()
     landmarks: str = ""
     pictures: str = ""
     fields: str = ""
@@ -185,6 +187,7 @@ def load_group(name: str, settings: GroupSettings, recipe: Recipe) -> tuple[Grou
     if settings.landmarks:
         samples = attach_landmarks(samples, Path(settings.landmarks))
     samples = [s for s in samples if not any(x in s.source for x in settings.skip_sources)]
+    samples = [s for s in samples if not s.id.endswith(settings.skip_ids)]
     validation: list[Sample] = []
     if kind not in _POOLS and kind not in ("hand_signs", "signs", "pool"):
         samples, validation = held_out(samples, recipe.validation_share, recipe.validation_seed)
