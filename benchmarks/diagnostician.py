@@ -1,11 +1,14 @@
 """How often the reasoner `embedded` names what people named, and how often it invents a defect.
 
     python benchmarks/diagnostician.py DATASET [--train REAL_TRAIN] [--json FILE] [--no-find]
+        [--only-looks] [--without-hands]
 
 DATASET is a labelled set. First the marked boxes themselves are diagnosed: which of the categories,
 or none. Then the product looks by itself (perceivers `text` and `saliency` at their operating
 point), and its regions are compared with the marks. REAL_TRAIN only serves the baseline of always
-naming the most frequent category of the training set. Markdown on standard output.
+naming the most frequent category of the training set. --only-looks: nothing is read, and the boxes
+alone are judged (a tenth of the time); --without-hands: hands are not measured, to see what that is
+worth. Markdown on standard output.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from retoucher import Retoucher
+from retoucher.agents import Reasoner, RgbArray
 from retoucher.config import Settings
 from retoucher.data.ours import read_labels
 from retoucher.data.sample import Sample
@@ -33,7 +37,11 @@ from retoucher.evaluation.diagnosis import (
     expected_calibration_error,
     macro_f1,
 )
+from retoucher.evaluation.metrics import rank_auc
 from retoucher.evaluation.perception import FOUND_SHARE
+from retoucher.lettering.judge import Judgement, LetteringJudge
+from retoucher.reasoning.embedded import EmbeddedReasoner
+from retoucher.reasoning.embedded_model import Diagnostician, shipped_diagnostician
 
 MIN_SEVERITY = 2
 CATEGORIES = tuple(taxonomy())
@@ -79,13 +87,25 @@ class Found:
     marks: tuple[str, ...]
 
 
-def judge_boxes(retoucher: Retoucher, sample: Sample) -> list[Judged]:
+class NothingRead(LetteringJudge):
+    """Finds no lettering anywhere."""
+
+    def judge(self, image_rgb: RgbArray, prompt: str) -> Judgement:
+        return Judgement(units=(), asked=())
+
+
+def without_hands(model: Diagnostician) -> Diagnostician:
+    """The same classifier, to which a measured hand says nothing."""
+    return replace(model, hand_h=np.zeros_like(model.hand_h))
+
+
+def judge_boxes(reasoner: Reasoner, sample: Sample) -> list[Judged]:
     """Diagnoses of a picture's marked boxes (of `MIN_SEVERITY` at least) and clean parts."""
     labels = [(r.box, r.category, "", r.severity) for r in sample.regions]
     labels = [label for label in labels if label[3] >= MIN_SEVERITY]
     labels += [(p.box, NO_DEFECT, str(p.part), 0) for p in sample.clean_parts]
     regions = [Region.from_box(box, id=f"r{i}") for i, (box, *_) in enumerate(labels)]
-    said = retoucher.agents.reasoner.diagnose(sample.load_rgb(), sample.prompt, regions)
+    said = reasoner.diagnose(sample.load_rgb(), sample.prompt, regions)
     return [
         _judged(truth, part, severity, diagnosis)
         for (_, truth, part, severity), diagnosis in zip(labels, said, strict=True)
@@ -182,6 +202,12 @@ def summary(rows: Sequence[Judged], most_frequent: str | None) -> dict[str, floa
             [r.share for r in bad], [r.best == r.truth for r in bad]
         ),
     }
+    for part in ("", "hand", "face"):
+        wrong = [r.defect for r in bad if part in ("", dimension(r.truth))]
+        right = [r.defect for r in clean if part in ("", r.part)]
+        if wrong and right:
+            name = f"AUC, defective against clean {part or 'part'}s"
+            out[name] = float(rank_auc(np.array(wrong), np.array(right)))
     return out
 
 
@@ -235,16 +261,31 @@ def table(values: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
+def _instead(shipped: Reasoner, only_looks: bool, no_hands: bool) -> Reasoner:
+    """The reasoner that the options ask for."""
+    if not (only_looks or no_hands):
+        return shipped
+    model = shipped_diagnostician()
+    return EmbeddedReasoner(
+        NothingRead() if only_looks else None,
+        diagnostician=without_hands(model) if no_hands else model,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--train", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--no-find", action="store_true", help="marked boxes only")
+    parser.add_argument("--only-looks", action="store_true", help="read nothing; implies --no-find")
+    parser.add_argument("--without-hands", action="store_true", help="measure no hands")
     args = parser.parse_args()
     samples = read_labels(args.dataset)
     retoucher = Retoucher.from_profile(
-        "embedded", Settings(perceivers=("text", "saliency"), reasoner="embedded")
+        "embedded",
+        Settings(perceivers=("text", "saliency"), reasoner="embedded"),
+        around_reasoner=lambda shipped: _instead(shipped, args.only_looks, args.without_hands),
     )
     most_frequent = None
     if args.train:
@@ -253,8 +294,10 @@ def main() -> None:
     rows: list[Judged] = []
     pictures: list[tuple[Sample, list[Found]]] = []
     for sample in samples:
-        rows += judge_boxes(retoucher, sample)
-        if not args.no_find:  # right after, while the picture's readings and views are at hand
+        rows += judge_boxes(retoucher.agents.reasoner, sample)
+        if not (
+            args.no_find or args.only_looks
+        ):  # right after, while the picture's readings and views are at hand
             pictures.append((sample, look_for_regions(retoucher, sample)))
     figures = summary(rows, most_frequent)
     print(f"Marked boxes of severity >= {MIN_SEVERITY} and clean parts, {args.dataset.name}\n")

@@ -6,7 +6,11 @@ REAL_TRAIN is a labelled set. Examples are its marked regions and clean parts, e
 and once jittered and mirrored; the regions that the product itself would propose; and a place of
 each picture where nothing is marked. The pictures that recipes/perception.py holds out are held out
 here too: on them temperatures and operating point are chosen, as the network did not see them.
-About four minutes on one core. Train again whenever the network's weights change.
+
+Hands are measured as well, defective and clean ones; what that is worth is fitted by itself, since
+the network that measures saw none of these pictures, and how much it counts beside the looks is
+chosen on the held-out pictures.
+About seven minutes on one core. Train again whenever the network's weights change.
 """
 
 from __future__ import annotations
@@ -14,37 +18,33 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from retoucher.agents import FloatArray, RgbArray
+from retoucher.agents import RgbArray
 from retoucher.data.ours import read_labels
-from retoucher.data.sample import Sample
+from retoucher.data.sample import LabelledRegion, Sample
 from retoucher.domain.geometry import Box
 from retoucher.domain.region import Region
 from retoucher.domain.taxonomy import NO_DEFECT, taxonomy
 from retoucher.errors import RetoucherError
-from retoucher.evaluation.diagnosis import expected_calibration_error
 from retoucher.imaging.regions import RegionSettings, find_regions
 from retoucher.perception.saliency import SaliencyPerceiver
 from retoucher.reasoning.embedded_features import zoom_features
+from retoucher.reasoning.embedded_hands import hand_features, measure_hand
 from retoucher.reasoning.embedded_model import (
     WEIGHTS_FILE,
-    Diagnostician,
-    OperatingPoint,
     read_diagnostician,
-    softmax,
-    standardised,
     write_diagnostician,
 )
+from retoucher.train.diagnostician import Example, fit
 from retoucher.train.split import held_out
+from retoucher.vision.hands import HAND_GRAPH, HandNetworks
 from retoucher.vision.runtime import PICTURE_GRAPH, SaliencyNetwork
 
-CATEGORIES = tuple(taxonomy())
 HELD_OUT = 0.12
 SEED = 0
 JITTER = 0.1
@@ -56,77 +56,66 @@ PROPOSE_FROM = 0.25
 """Saliency from which a place is proposed here; lower than the product's, for more examples."""
 ON_MARK, OFF_MARKS = 0.5, 0.05
 """Share of a proposal on a mark from which it is that defect, and up to which it is none."""
-L2 = 0.01
-SUBTLE_WEIGHT = 0.4
-"""Of regions of severity 1, the least certain labels."""
-RARE_EXPONENT = -0.3
-"""A category weighs as its number of examples to this power."""
-CLEAN_NAMED = 0.1
-"""At most so many held-out clean parts are called defective at the operating point, in each source
-by itself: where a generator's pictures are mostly wrong, its right hands and faces are as right as
-another's."""
-MIN_CLEAN_PARTS = 10
-"""A source with fewer held-out clean parts has no say of its own."""
-DEFECTS_SOUND = 0.10
-"""At most so many held-out defects are called sound."""
-NAMED_RIGHT = 0.7
-"""So many of the held-out defects that are named are named right, where that can be reached."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Example:
-    """One place of a picture.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A box of a picture and what the labels say of it; see `Example`."""
 
-    Attributes:
-        category: of the taxonomy, or no_defect.
-        severity: 1 to 3, 0 for no_defect.
-        kind: "marked", "jittered", "proposed" or "elsewhere".
-        source: of its picture.
-        held_out: its picture is.
-        features_d: see `zoom_features`.
-    """
+    box: Box
+    category: str = NO_DEFECT
+    severity: int = 0
+    part: str = ""
 
-    category: str
-    severity: int
-    kind: str
-    source: str
-    held_out: bool
-    features_d: FloatArray
+    @classmethod
+    def of_mark(cls, box: Box, mark: LabelledRegion) -> Place:
+        """A place that is this defect."""
+        dimension = taxonomy()[mark.category].dimension
+        return cls(box=box, category=mark.category, severity=mark.severity, part=dimension)
 
 
-Place = tuple[Box, str, int]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """What looks at the pictures."""
+
+    saliency: SaliencyNetwork
+    hands: HandNetworks
 
 
 def examples_of(
-    sample: Sample, held: bool, network: SaliencyNetwork, perceiver: SaliencyPerceiver | None
+    sample: Sample, held: bool, networks: Networks, perceiver: SaliencyPerceiver | None
 ) -> Iterator[Example]:
     """Every example of a picture; without the perceiver, none that it proposes."""
     rng = np.random.default_rng([SEED, *sample.id.encode()])
     image_rgb = sample.load_rgb()
     size_hw = image_rgb.shape[:2]
-    places: list[Place] = [(r.box, r.category, r.severity) for r in sample.regions]
-    places += [(p.box, NO_DEFECT, 0) for p in sample.clean_parts]
+    places = [Place.of_mark(r.box, r) for r in sample.regions]
+    places += [Place(box=p.box, part=p.part) for p in sample.clean_parts]
 
     def example(rgb: RgbArray, region: Region, place: Place, kind: str) -> Example:
-        features = zoom_features(network, rgb, region)
+        measured = None
+        if held or place.part == "hand":
+            measured = measure_hand(networks.hands, rgb, region)
         return Example(
-            category=place[1],
-            severity=place[2],
+            category=place.category,
+            severity=place.severity,
             kind=kind,
             source=sample.source,
             held_out=held,
-            features_d=features,
+            part=place.part,
+            features_d=zoom_features(networks.saliency, rgb, region),
+            hand_h=hand_features(measured),
         )
 
     mirrored = np.ascontiguousarray(image_rgb[:, ::-1])
     for place in places:
-        yield example(image_rgb, _region(place[0], size_hw), place, "marked")
+        yield example(image_rgb, _region(place.box, size_hw), place, "marked")
         if not held:
-            box = mirror(jittered(place[0], size_hw, rng), size_hw[1])
+            box = mirror(jittered(place.box, size_hw, rng), size_hw[1])
             yield example(mirrored, _region(box, size_hw), place, "jittered")
-    empty = elsewhere([p[0] for p in places], size_hw, rng)
+    empty = elsewhere([p.box for p in places], size_hw, rng)
     if empty is not None:
-        yield example(image_rgb, _region(empty, size_hw), (empty, NO_DEFECT, 0), "elsewhere")
+        yield example(image_rgb, _region(empty, size_hw), Place(box=empty), "elsewhere")
     if perceiver is None:
         return
     saliency = perceiver.perceive(image_rgb, sample.prompt)
@@ -194,185 +183,25 @@ def label_of(region: Region, sample: Sample) -> Place | None:
         if share > best_share:
             best, best_share = mark, share
     if best is not None and best_share >= ON_MARK:
-        return region.box, best.category, best.severity
-    return (region.box, NO_DEFECT, 0) if total <= OFF_MARKS else None
+        return Place.of_mark(region.box, best)
+    return Place(box=region.box) if total <= OFF_MARKS else None
 
 
 def collect(folder: Path, threads: int, report: Callable[[str], None]) -> list[Example]:
     """The examples of a labelled set."""
     training, validation = held_out(read_labels(folder), HELD_OUT, SEED)
-    network, perceiver = SaliencyNetwork(threads=threads), SaliencyPerceiver(threads=threads)
+    networks = Networks(
+        saliency=SaliencyNetwork(threads=threads), hands=HandNetworks(threads=threads)
+    )
+    perceiver = SaliencyPerceiver(threads=threads)
     out: list[Example] = []
     pictures = [(s, False) for s in training] + [(s, True) for s in validation]
     for i, (sample, held) in enumerate(pictures, 1):
         proposing = perceiver if held or i % PROPOSE_EVERY == 0 else None
-        out += examples_of(sample, held, network, proposing)
+        out += examples_of(sample, held, networks, proposing)
         if i % 50 == 0 or i == len(pictures):
             report(f"{i} of {len(pictures)} pictures, {len(out)} examples")
     return out
-
-
-def linear(x: FloatArray, y: NDArray[np.int64], w: FloatArray, classes: int) -> FloatArray:
-    """Weighted multinomial logistic regression with L2 (not on the bias); (classes, D + 1)."""
-    inputs, target, weight = (torch.from_numpy(a) for a in (x, y, w))
-    beta = torch.zeros(classes, x.shape[1], requires_grad=True)
-    optimiser = torch.optim.LBFGS([beta], max_iter=150, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        optimiser.zero_grad()
-        each = torch.nn.functional.cross_entropy(inputs @ beta.T, target, reduction="none")
-        total = (each * weight).sum() / weight.sum() + L2 * beta[:, :-1].square().sum()
-        total.backward()
-        return total
-
-    optimiser.step(loss)
-    return beta.detach().numpy()
-
-
-def temperature(logits: NDArray[np.floating], y: NDArray[np.int64]) -> float:
-    """The temperature of the least cross-entropy, from a grid of ratios of 2%."""
-    grid = np.exp(np.arange(-70, 90) * 0.02)
-    losses = [
-        -float(np.log(np.maximum(softmax(logits / t)[np.arange(len(y)), y], 1e-9)).mean())
-        for t in grid
-    ]
-    return float(grid[int(np.argmin(losses))])
-
-
-def two_class(logit: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Logits of (no, yes)."""
-    return np.stack([np.zeros_like(logit), logit], 1)
-
-
-def share(flags: NDArray[np.bool_]) -> str:
-    """How many are true, as text; "none" of none."""
-    return f"{flags.mean():.3f}" if flags.size else "none"
-
-
-def fit(
-    examples: Sequence[Example], network_sha256: str, report: Callable[[str], None]
-) -> Diagnostician:
-    """Heads on the training pictures, temperatures and operating point on those held out."""
-    features = np.stack([e.features_d for e in examples])
-    category = np.array([e.category for e in examples])
-    severity = np.array([e.severity for e in examples])
-    held = np.array([e.held_out for e in examples])
-    bad = category != NO_DEFECT
-    mean, scale = features[~held].mean(0), features[~held].std(0) + 1e-3
-    x = standardised(features, mean, scale).astype(np.float32)
-    index = np.array([CATEGORIES.index(c) if c != NO_DEFECT else 0 for c in category], np.int64)
-    sure = np.where(severity == 1, SUBTLE_WEIGHT, 1.0).astype(np.float32)
-    train, train_bad = ~held, ~held & bad
-    counts = np.bincount(index[train_bad], minlength=len(CATEGORIES))
-    rare = (counts[index].clip(1) ** RARE_EXPONENT).astype(np.float32)
-    both = linear(x[train], bad[train].astype(np.int64), sure[train], 2)
-    categories = linear(x[train_bad], index[train_bad], (sure * rare)[train_bad], len(CATEGORIES))
-    severities = linear(
-        x[train_bad],
-        severity[train_bad].astype(np.int64) - 1,
-        np.ones(train_bad.sum(), np.float32),
-        3,
-    )
-    model = Diagnostician(
-        mean_d=mean,
-        scale_d=scale,
-        defect_d1=both[1] - both[0],
-        category_kd1=categories,
-        severity_3d1=severities,
-        temperatures=(1.0, 1.0, 1.0),
-        point=OperatingPoint(defect=0.5, sound=0.5, category=0.0),
-        network=network_sha256,
-        digest="",
-    )
-    judged = held & ((severity >= 2) | ~bad)
-    source = np.array([e.source if e.kind == "marked" else "" for e in examples])
-    held_x = HeldOut(
-        x=x[judged], index=index[judged], severity=severity[judged], source=source[judged]
-    )
-    return calibrated(model, held_x, report)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class HeldOut:
-    """Standardised features of held-out places and what they are.
-
-    Attributes:
-        x: float32 (N, D + 1).
-        index: of the category, where there is a defect.
-        severity: 2 or 3, 0 for a clean place.
-        source: of the picture, for marked places; "" for others.
-    """
-
-    x: FloatArray
-    index: NDArray[np.int64]
-    severity: NDArray[np.int64]
-    source: NDArray[np.str_]
-
-
-def calibrated(model: Diagnostician, held: HeldOut, report: Callable[[str], None]) -> Diagnostician:
-    """The model with temperatures and operating point chosen on these places."""
-    x, index, severity = held.x, held.index, held.severity
-    bad = severity > 0
-    defect, kinds = x @ model.defect_d1, x[bad] @ model.category_kd1.T
-    levels = x[bad] @ model.severity_3d1.T
-    temperatures = (
-        temperature(two_class(defect), bad.astype(np.int64)),
-        temperature(kinds, index[bad]),
-        temperature(levels, severity[bad] - 1),
-    )
-    p = softmax(two_class(defect / temperatures[0]))[:, 1]
-    shares = softmax(kinds / temperatures[1])
-    hit = shares.argmax(1) == index[bad]
-    guesses = softmax(x @ model.category_kd1.T / temperatures[1])
-    point = operating_point(p, guesses, held)
-    named = (p >= point.defect) & (guesses.max(1) >= point.category)
-    report(
-        f"held out: {bad.sum()} defects of severity >= 2, {(~bad).sum()} clean places; "
-        f"category right {share(hit)}; severity right "
-        f"{share(levels.argmax(1) == severity[bad] - 1)}; temperatures "
-        + ", ".join(f"{t:.2f}" for t in temperatures)
-    )
-    sound = p <= point.sound
-    ece = expected_calibration_error(p.tolist(), bad.tolist())
-    kinds_ece = expected_calibration_error(shares.max(1).tolist(), hit.tolist())
-    report(
-        f"ECE: defect {ece:.3f}, category {kinds_ece:.3f}; at {point}: {share(named[bad])} of "
-        f"the defects named, {share(hit[named[bad]])} of these right, {share(named[~bad])} of the "
-        f"clean places named; called sound: {share(sound[bad])} of the defects, "
-        f"{share(sound[~bad])} of the clean places"
-    )
-    return replace(model, temperatures=temperatures, point=point)
-
-
-def operating_point(
-    p: NDArray[np.float64], shares: NDArray[np.float64], held: HeldOut
-) -> OperatingPoint:
-    """As the constants of this file ask: few clean parts named, few defects called sound.
-
-    Args:
-        p: probability of a defect, (N,).
-        shares: of the categories, (N, K).
-        held: what the places are.
-    """
-    bad = held.severity > 0
-    best, top = shares.argmax(1), shares.max(1)
-    category = 0.0
-    for step in range(80):
-        named = bad & (top >= step / 100)
-        category = step / 100
-        if not named.any() or (best == held.index)[named].mean() >= NAMED_RIGHT:
-            break
-    defect = 0.5
-    for source in np.unique(held.source):
-        parts = ~bad & (held.source == source)
-        if source == "" or parts.sum() < MIN_CLEAN_PARTS:
-            continue
-        rivals = np.sort(p[parts & (top >= category)])[::-1]
-        allowed = int(CLEAN_NAMED * parts.sum())
-        if allowed < len(rivals):
-            defect = max(defect, float(rivals[allowed]) + 1e-4)
-    sound = float(np.quantile(p[bad], DEFECTS_SOUND)) if bad.any() else 0.5
-    return OperatingPoint(defect=min(defect, 1.0), sound=min(sound, defect, 0.5), category=category)
 
 
 def main() -> None:
@@ -385,8 +214,8 @@ def main() -> None:
     torch.manual_seed(SEED)
     torch.set_num_threads(args.threads)
     examples = collect(args.real_train, args.threads, lambda line: print(line, flush=True))
-    digest = SaliencyNetwork().weights[PICTURE_GRAPH]
-    write_diagnostician(fit(examples, digest, print), args.out)
+    digests = SaliencyNetwork().weights[PICTURE_GRAPH], HandNetworks().weights[HAND_GRAPH]
+    write_diagnostician(fit(examples, *digests, print), args.out)
     written = read_diagnostician(args.out)
     print(f"written: {args.out}, {args.out.stat().st_size} bytes, {written.digest}")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from retoucher.agents import Reasoner
 from retoucher.domain.diagnosis import Diagnosis
@@ -68,7 +70,8 @@ def one(reasoner: EmbeddedReasoner, image: np.ndarray, prompt: str, box: Box) ->
 def test_it_is_a_reasoner(reasoner: EmbeddedReasoner) -> None:
     assert isinstance(reasoner, Reasoner)
     assert (reasoner.info.role, reasoner.info.name) == ("reasoner", "embedded")
-    assert {"saliency.onnx", "diagnostician.npz"} <= set(reasoner.info.weights)
+    used = {"saliency.onnx", "diagnostician.npz", "palm_detection.onnx", "hand_landmarks.onnx"}
+    assert used <= set(reasoner.info.weights)
     assert "defect_from" in reasoner.info.settings
 
 
@@ -157,10 +160,32 @@ def test_a_lettering_defect_keeps_its_evidence_whatever_it_looks_like(
         assert "intended_text" in [e.kind for e in found.evidence]
 
 
-def test_a_classifier_for_another_network_is_refused(judge: LetteringJudge) -> None:
-    other = replace(shipped_diagnostician(), network="0" * 64)
-    with pytest.raises(PluginError, match="another saliency network"):
+@pytest.mark.parametrize("which", ["network", "hand_network"])
+def test_a_classifier_for_another_network_is_refused(judge: LetteringJudge, which: str) -> None:
+    other = replace(shipped_diagnostician(), **{which: "0" * 64})
+    with pytest.raises(PluginError, match="another saliency or hand network"):
         one(EmbeddedReasoner(judge, diagnostician=other), sign("A"), "", EMPTY)
+
+
+def test_a_hand_is_measured_where_it_looks_like_one(judge: LetteringJudge) -> None:
+    with (resources.files("retoucher") / "demo" / "portrait.jpg").open("rb") as file:
+        portrait = np.asarray(Image.open(file).convert("RGB"))
+    place = Box(335, 290, 400, 425)
+    hand_h = np.array([-1.0, 0.0, 0.0, 0.0], np.float32)
+    says = convinced(0.5, {"hand_shape": 0.8})
+    (found,) = EmbeddedReasoner(judge, diagnostician=replace(says, hand_h=hand_h)).diagnose(
+        portrait, "", [Region.from_box(place, id="r1")]
+    )
+    (measured,) = [e.data for e in found.evidence if e.kind == "hand"]
+    presence = float(str(measured["presence"]))
+    assert f"{presence:.0%}" in found.description
+    looks = next(e.data for e in found.evidence if e.kind == "looks")
+    share = sum(v for n, v in says.opinion(says.mean_d).categories.items() if "hand" in n)
+    assert looks["defect"] == pytest.approx(1 / (1 + np.exp(share)), abs=1e-3)
+    other = EmbeddedReasoner(judge, diagnostician=convinced(0.5, {"object_structure": 0.95}))
+    found = one(other, portrait, "", place)
+    assert "hand" not in [e.kind for e in found.evidence]
+    assert "hand network" not in found.description
 
 
 def test_each_region_gets_the_lettering_inside_its_mask(reasoner: EmbeddedReasoner) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from retoucher.domain.taxonomy import taxonomy
 from retoucher.errors import PluginError
+from retoucher.reasoning.embedded_hands import HAND_FEATURES
 from retoucher.reasoning.embedded_model import (
     Diagnostician,
     OperatingPoint,
@@ -19,6 +20,7 @@ from retoucher.reasoning.embedded_model import (
     standardised,
     write_diagnostician,
 )
+from retoucher.vision.hands import HAND_GRAPH, HandNetworks
 from retoucher.vision.runtime import PICTURE_GRAPH, SaliencyNetwork
 
 D = 3
@@ -38,9 +40,11 @@ def model() -> Diagnostician:
         defect_d1=np.array([2.0, 0.0, 0.0, -1.0], np.float32),
         category_kd1=category,
         severity_3d1=severity,
+        hand_h=np.array([0.5, 0.0, -1.0, 0.0], np.float32),
         temperatures=(2.0, 1.0, 1.0),
         point=OperatingPoint(defect=0.6, sound=0.2, category=0.5),
         network="0" * 64,
+        hand_network="1" * 64,
         digest="",
     )
 
@@ -68,6 +72,22 @@ def test_a_higher_temperature_is_less_sure() -> None:
     assert max(soft.opinion(x).categories.values()) < max(sharp.opinion(x).categories.values())
 
 
+def test_a_measured_hand_moves_what_looks_like_one() -> None:
+    like, unlike = (model().opinion(np.array([3.0, v, 0.0], np.float32)) for v in (1.0, -1.0))
+    assert like.hand > 0.5
+    assert unlike.hand < 0.2
+    doubted = np.array([1.0, 0.0, -2.0, 0.0], np.float32)
+    after = model().after_measuring(like, doubted)
+    assert np.log(after.defect / (1 - after.defect)) == pytest.approx(0.5 + 2.5 * like.hand)
+    assert after.categories == like.categories
+    assert unlike.defect < model().after_measuring(unlike, doubted).defect < after.defect
+    assert model().after_measuring(like, np.zeros(4, np.float32)).defect == pytest.approx(
+        like.defect
+    )
+    certain = replace(like, defect=1.0)
+    assert 0.99 < model().after_measuring(certain, -doubted).defect <= 1.0
+
+
 def test_features_of_another_network_are_refused() -> None:
     with pytest.raises(PluginError, match="reads 3 features, got 4; train it again"):
         model().opinion(np.zeros(4, np.float32))
@@ -80,7 +100,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert [f.name for f in file.parent.iterdir()] == ["m.npz"]
     x = np.array([0.3, -0.7, 2.0], np.float32)
     assert again.opinion(x) == model().opinion(x)
-    assert again.network == "0" * 64
+    assert (again.network, again.hand_network) == ("0" * 64, "1" * 64)
+    assert again.hand_h.tolist() == model().hand_h.tolist()
     assert again.digest.startswith("sha256:")
     assert again.point.defect == pytest.approx(0.6)
 
@@ -114,6 +135,10 @@ def test_an_impossible_operating_point_is_refused(
 def test_the_shipped_model_belongs_to_the_shipped_network() -> None:
     shipped = shipped_diagnostician()
     assert shipped.network == SaliencyNetwork().weights[PICTURE_GRAPH]
+    assert shipped.hand_network == HandNetworks().weights[HAND_GRAPH]
+    assert shipped.hand_h.shape == (HAND_FEATURES,)
+    known, unknown = (np.array([1.0, 2.0, p, d], np.float32) for p, d in ((6, -4.5), (-4, -2.5)))
+    assert shipped.hand_h @ known < 0 < shipped.hand_h @ unknown
     assert shipped.category_kd1.shape == (12, shipped.mean_d.size + 1)
     assert 0 < shipped.point.sound <= shipped.point.defect < 1
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from retoucher.domain.taxonomy import NO_DEFECT, UNKNOWN, taxonomy
 from retoucher.reasoning.embedded_features import Measured
+from retoucher.reasoning.embedded_hands import HandMeasured
 from retoucher.reasoning.embedded_model import Opinion
 from retoucher.reasoning.embedded_words import describe, position
 
@@ -81,3 +83,39 @@ def test_garbled_looks_say_what_reading_found() -> None:
 )
 def test_places_have_names(centre: tuple[float, float], words: str) -> None:
     assert position(centre, 100, 100) == words
+
+
+def hand(presence: float, disagreement: float) -> HandMeasured:
+    points = np.zeros((21, 2), np.float32)
+    return HandMeasured(palm=0.9, presence=presence, disagreement=disagreement, points_xy=points)
+
+
+def said(category: str, measured: HandMeasured | None, **shares: float) -> str:
+    return describe(category, opinion(**shares), QUIET, "on the left", unclear=False, hand=measured)
+
+
+def test_a_measured_hand_is_told_with_its_numbers() -> None:
+    bad = said("hand_shape", hand(0.123, 0.0567))
+    assert "only 12% sure of a hand there" in bad
+    assert "moves its joints by 5.7% of a palm when the view is turned" in bad
+    assert "is less than 1% sure" in said("hand_shape", hand(0.004, 0.1))
+    unsteady = said("hand_shape", hand(0.95, 0.0567))
+    assert "sure" not in unsteady
+    assert "5.7%" in unsteady
+    steady = said("hand_shape", hand(0.97, 0.012))
+    assert "yet the hand network is 97% sure" in steady
+    assert "yet" not in said(NO_DEFECT, hand(0.97, 0.012), hand_shape=0.9)
+
+
+@pytest.mark.parametrize("category", ["hand_finger_count", "hand_shape", NO_DEFECT, UNKNOWN])
+def test_no_number_of_fingers_is_ever_claimed(category: str) -> None:
+    text = said(category, hand(0.4, 0.05), hand_finger_count=0.9)
+    assert "hand network" in text
+    for word in ("one", "two", "three", "four", "five", "six", "extra", "missing", "counted"):
+        assert f" {word} " not in text
+
+
+def test_hands_are_not_spoken_of_where_nothing_looks_like_one() -> None:
+    assert "hand network" not in said("face_feature", hand(0.1, 0.1))
+    assert "hand network" not in said(UNKNOWN, hand(0.1, 0.1), object_structure=0.9)
+    assert "hand network" not in said("hand_shape", None)

@@ -8,6 +8,9 @@ Two voices, the measured one first:
 2. Everything else is judged by its looks: a small classifier over the saliency network's features,
    calibrated. Where it is not sure it says "unknown". It never names a mistake in lettering that
    was read and is right, and never a wrong word where nothing was read.
+
+What looks like a hand is measured too: how sure a network of right hands is of it, and whether it
+places the joints alike from several sides. That moves the probability of a defect.
 """
 
 from __future__ import annotations
@@ -25,6 +28,12 @@ from retoucher.errors import PluginError
 from retoucher.lettering.judge import GARBLED, WRONG, LetteringJudge, shared_judge
 from retoucher.reasoning import embedded_words as words
 from retoucher.reasoning.embedded_features import Measured, measure, zoom_features
+from retoucher.reasoning.embedded_hands import (
+    HandMeasured,
+    hand_evidence,
+    hand_features,
+    measure_hand,
+)
 from retoucher.reasoning.embedded_lettering import Reading, read_region
 from retoucher.reasoning.embedded_model import (
     WEIGHTS_FILE,
@@ -32,10 +41,13 @@ from retoucher.reasoning.embedded_model import (
     Opinion,
     shipped_diagnostician,
 )
+from retoucher.vision.hands import HAND_GRAPH, HandNetworks, shared_hands
 from retoucher.vision.runtime import PICTURE_GRAPH, SaliencyNetwork, shared_network
 
 _LETTERING_FILLS = 0.4
 """Right lettering that fills so much of a region decides alone."""
+_HAND_FROM = 0.1
+"""Share of the hand's categories from which a hand is looked for; below it would change little."""
 _TOP = 3
 """So many categories stand in the evidence."""
 
@@ -46,6 +58,7 @@ class EmbeddedReasoner:
     Args:
         judge: of lettering; shared with other agents, so that a picture is read once.
         network: whose features the classifier reads; shared likewise.
+        hands: networks that measure hands; shared likewise.
         diagnostician: the classifier; None: the shipped one.
     """
 
@@ -53,15 +66,17 @@ class EmbeddedReasoner:
         self,
         judge: LetteringJudge | None = None,
         network: SaliencyNetwork | None = None,
+        hands: HandNetworks | None = None,
         diagnostician: Diagnostician | None = None,
     ) -> None:
         self._judge = judge or shared_judge()
         self._network = network
+        self._hands = hands
         self._diagnostician = diagnostician
 
     @property
     def info(self) -> AgentInfo:
-        network, model = self._loaded()
+        network, hands, model = self._loaded()
         point = model.point
         return AgentInfo(
             role="reasoner",
@@ -70,6 +85,7 @@ class EmbeddedReasoner:
             weights={
                 **self._judge.weights,
                 **network.weights,
+                **hands.weights,
                 WEIGHTS_FILE.name: model.digest,
             },
             settings={
@@ -107,10 +123,13 @@ class EmbeddedReasoner:
         read = reading.diagnosis
         if read is not None and (read.is_defect or reading.share >= _LETTERING_FILLS):
             return read
-        network, model = self._loaded()
+        network, hands, model = self._loaded()
         measured = measure(network, image_rgb, prompt, region)
-        features = zoom_features(network, image_rgb, region)
-        opinion = _informed(model.opinion(features), reading)
+        opinion = _informed(model.opinion(zoom_features(network, image_rgb, region)), reading)
+        hand = None
+        if opinion.hand >= _HAND_FROM:
+            hand = measure_hand(hands, image_rgb, region)
+            opinion = model.after_measuring(opinion, hand_features(hand))
         height, width = image_rgb.shape[:2]
         where = words.position(region.box.centre_xy, height, width)
         category, confidence = _verdict(opinion, model)
@@ -118,24 +137,27 @@ class EmbeddedReasoner:
             region_id=region.id,
             category=category,
             severity=_severity(category, opinion),
-            description=words.describe(category, opinion, measured, where, unclear=reading.unclear),
+            description=words.describe(
+                category, opinion, measured, where, unclear=reading.unclear, hand=hand
+            ),
             confidence=confidence,
-            evidence=_evidence(opinion, measured, region, height, width),
+            evidence=_evidence(opinion, measured, hand, region, height, width),
         )
         if read is None:
             return spoken
         return replace(spoken, evidence=(*read.evidence, *spoken.evidence))
 
-    def _loaded(self) -> tuple[SaliencyNetwork, Diagnostician]:
-        network = self._network or shared_network()
+    def _loaded(self) -> tuple[SaliencyNetwork, HandNetworks, Diagnostician]:
+        network, hands = self._network or shared_network(), self._hands or shared_hands()
         model = self._diagnostician or shipped_diagnostician()
-        if model.network != network.weights[PICTURE_GRAPH]:
+        belongs = (model.network, model.hand_network)
+        if belongs != (network.weights[PICTURE_GRAPH], hands.weights[HAND_GRAPH]):
             raise PluginError(
-                f"{WEIGHTS_FILE.name} was trained on another saliency network than the one "
+                f"{WEIGHTS_FILE.name} was trained on another saliency or hand network than the one "
                 "installed; train it again (python recipes/diagnostician.py DATA)"
             )
-        self._network, self._diagnostician = network, model
-        return network, model
+        self._network, self._hands, self._diagnostician = network, hands, model
+        return network, hands, model
 
 
 def _informed(opinion: Opinion, reading: Reading) -> Opinion:
@@ -177,9 +199,14 @@ def _severity(category: str, opinion: Opinion) -> int:
 
 
 def _evidence(
-    opinion: Opinion, measured: Measured, region: Region, height: int, width: int
+    opinion: Opinion,
+    measured: Measured,
+    hand: HandMeasured | None,
+    region: Region,
+    height: int,
+    width: int,
 ) -> tuple[Evidence, ...]:
-    """What was measured (saliency, geometry), and what was estimated (looks, likeliest first)."""
+    """What was estimated (looks, likeliest first), and what was measured (all others)."""
     ranked = sorted(opinion.categories.items(), key=lambda item: -item[1])[:_TOP]
     saliency: Mapping[str, Json] = {
         "inside": round(measured.inside, 4),
@@ -208,4 +235,5 @@ def _evidence(
         ),
         Evidence(kind="saliency", data=saliency),
         Evidence(kind="geometry", data=geometry),
+        *(() if hand is None else (hand_evidence(hand),)),
     )

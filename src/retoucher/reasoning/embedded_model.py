@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from retoucher.domain.taxonomy import taxonomy
 from retoucher.errors import PluginError
 
 WEIGHTS_FILE = Path(__file__).parent / "weights" / "diagnostician.npz"
-LAYOUT = 1
+LAYOUT = 2
 """Of the feature vector; it changes when `embedded_features` does."""
 
 _CLIP = 4.0
@@ -57,6 +57,12 @@ class Opinion:
     categories: Mapping[str, float]
     severity: int
 
+    @property
+    def hand(self) -> float:
+        """The share of the hand's categories: how much the region looks like a hand."""
+        kinds = taxonomy()
+        return sum(s for name, s in self.categories.items() if kinds[name].dimension == "hand")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Diagnostician:
@@ -67,9 +73,12 @@ class Diagnostician:
         defect_d1: float32 (D + 1,), logit of a defect, bias last.
         category_kd1: float32 (K, D + 1), logits of the categories, in the taxonomy's order.
         severity_3d1: float32 (3, D + 1).
+        hand_h: float32 (HAND_FEATURES,), what a measured hand adds to the logit of a defect, times
+            the share of the hand's categories.
         temperatures: of the three heads; logits are divided by them.
         point: see `OperatingPoint`.
         network: sha256 of the saliency.onnx whose features it was trained on.
+        hand_network: sha256 of the hand_landmarks.onnx likewise.
         digest: "sha256:" and that of the file it was read from.
     """
 
@@ -78,9 +87,11 @@ class Diagnostician:
     defect_d1: FloatArray
     category_kd1: FloatArray
     severity_3d1: FloatArray
+    hand_h: FloatArray
     temperatures: tuple[float, float, float]
     point: OperatingPoint
     network: str
+    hand_network: str
     digest: str
 
     def opinion(self, features_d: FloatArray) -> Opinion:
@@ -104,6 +115,19 @@ class Diagnostician:
             severity=1 + int(severity.argmax()),
         )
 
+    def after_measuring(self, opinion: Opinion, hand_h: FloatArray) -> Opinion:
+        """The opinion once the hand in the region, if any, was measured.
+
+        What looks little like a hand changes little: palms are also seen where none are.
+
+        Args:
+            opinion: on its looks.
+            hand_h: see `embedded_hands.hand_features`.
+        """
+        odds = opinion.defect / max(1.0 - opinion.defect, 1e-9)
+        odds *= float(np.exp(opinion.hand * float(self.hand_h @ hand_h)))
+        return replace(opinion, defect=odds / (1.0 + odds))
+
 
 def standardised(features: FloatArray, mean_d: FloatArray, scale_d: FloatArray) -> FloatArray:
     """(..., D) features to (..., D + 1), clipped, with a 1 for the bias at the end."""
@@ -117,7 +141,15 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     return shifted / shifted.sum(-1, keepdims=True)
 
 
-_ARRAYS = ("mean_d", "scale_d", "defect_d1", "category_kd1", "severity_3d1", "temperatures")
+_ARRAYS = (
+    "mean_d",
+    "scale_d",
+    "defect_d1",
+    "category_kd1",
+    "severity_3d1",
+    "hand_h",
+    "temperatures",
+)
 
 
 def write_diagnostician(model: Diagnostician, file: Path) -> None:
@@ -129,6 +161,7 @@ def write_diagnostician(model: Diagnostician, file: Path) -> None:
     arrays["point"] = np.array([point.defect, point.sound, point.category], np.float32)
     arrays["categories"] = np.array(list(taxonomy()))
     arrays["network"] = np.array(model.network)
+    arrays["hand_network"] = np.array(model.hand_network)
     arrays["layout"] = np.array(LAYOUT)
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **arrays)
@@ -163,9 +196,11 @@ def read_diagnostician(file: Path = WEIGHTS_FILE) -> Diagnostician:
         defect_d1=arrays["defect_d1"],
         category_kd1=arrays["category_kd1"],
         severity_3d1=arrays["severity_3d1"],
+        hand_h=arrays["hand_h"],
         temperatures=(t_defect, t_category, t_severity),
         point=OperatingPoint(defect=defect, sound=sound, category=category),
         network=str(arrays["network"]),
+        hand_network=str(arrays["hand_network"]),
         digest="sha256:" + hashlib.sha256(data).hexdigest(),
     )
 

@@ -1,13 +1,15 @@
 """Words for what was measured or estimated; they never claim more than that.
 
 Estimates say "looks": nobody counted fingers or measured a face. Measured are where the region
-lies, how salient it and its surroundings are, and how much fine detail they hold.
+lies, how salient it and its surroundings are, how much fine detail they hold, and how sure and how
+steady a network of right hands is of a hand there.
 """
 
 from __future__ import annotations
 
 from retoucher.domain.taxonomy import NO_DEFECT, UNKNOWN, taxonomy
 from retoucher.reasoning.embedded_features import Measured
+from retoucher.reasoning.embedded_hands import HandMeasured
 from retoucher.reasoning.embedded_model import Opinion
 
 _LOOKS = {
@@ -30,6 +32,8 @@ _ALSO_FROM = 0.2
 """Another category is named from this share on."""
 _LIKELY = 0.5
 """Something is said to look wrong from this probability on."""
+_SURE_HAND, _STEADY_HAND = 0.9, 0.02
+"""Presence from which on, and disagreement up to which, a hand is as most right ones are."""
 _STANDS_OUT = 0.15
 """By so much saliency a region stands out from its surroundings."""
 _DETAIL_RATIO = 1.6
@@ -37,7 +41,13 @@ _DETAIL_RATIO = 1.6
 
 
 def describe(
-    category: str, opinion: Opinion, measured: Measured, where: str, *, unclear: bool
+    category: str,
+    opinion: Opinion,
+    measured: Measured,
+    where: str,
+    *,
+    unclear: bool,
+    hand: HandMeasured | None = None,
 ) -> str:
     """One sentence on a region judged by its looks.
 
@@ -47,6 +57,7 @@ def describe(
         measured: what was measured.
         where: position in words.
         unclear: text was found in the region that could not be read.
+        hand: as measured in the region, where one was found.
     """
     parts = [_LOOKS[category].format(where=where)]
     if category == UNKNOWN and opinion.defect >= _LIKELY:
@@ -55,11 +66,38 @@ def describe(
         parts.append(
             "text was found there but could not be read" if unclear else "nothing was read there"
         )
+    if hand is not None and _about_hands(category, opinion):
+        parts.append(_hand(hand, sound=category == NO_DEFECT))
     if category not in (NO_DEFECT, UNKNOWN):
         parts += _also(category, opinion)
     if category != NO_DEFECT:
         parts += _measurements(measured)
     return "; ".join(parts) + "."
+
+
+def _about_hands(category: str, opinion: Opinion) -> bool:
+    """A measured hand is spoken of where the verdict is on a hand, or on what looks like one."""
+    if category in (NO_DEFECT, UNKNOWN):
+        return opinion.hand >= _LIKELY
+    return taxonomy()[category].dimension == "hand"
+
+
+def _hand(hand: HandMeasured, *, sound: bool) -> str:
+    """The numbers of a measured hand, and what they are like on right ones."""
+    percent = "less than 1%" if hand.presence < 0.01 else f"{hand.presence:.0%}"
+    sure, moves = f"{percent} sure of a hand there", f"{hand.disagreement:.1%} of a palm"
+    if hand.presence >= _SURE_HAND and hand.disagreement <= _STEADY_HAND:
+        joined = "" if sound else "yet "
+        return (
+            f"{joined}the hand network is {sure} and finds its joints in the same places from "
+            f"three angles (within {moves})"
+        )
+    doubts: list[str] = []
+    if hand.presence < _SURE_HAND:
+        doubts.append(f"is {'' if hand.presence < 0.01 else 'only '}{sure}")
+    if hand.disagreement > _STEADY_HAND:
+        doubts.append(f"moves its joints by {moves} when the view is turned")
+    return f"the hand network {' and '.join(doubts)}"
 
 
 def _also(category: str, opinion: Opinion) -> list[str]:

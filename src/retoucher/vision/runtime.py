@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from retoucher.agents import BoolArray, FloatArray, RgbArray
 from retoucher.errors import InputError, PluginError
 from retoucher.vision.preprocess import prepare
+from retoucher.vision.sessions import Session, cpu_threads, open_session
 from retoucher.vision.tokenizer import HashTokenizer
 
 WEIGHTS = Path(__file__).parents[1] / "perception" / "weights"
@@ -46,14 +46,6 @@ class View:
     features_chw: FloatArray
     tokens_chw: FloatArray
     shown_hw: tuple[int, int]
-
-
-class _Session(Protocol):
-    """The part of onnxruntime.InferenceSession that is used."""
-
-    def run(
-        self, output_names: list[str] | None, input_feed: dict[str, NDArray[Any]]
-    ) -> list[NDArray[Any]]: ...
 
 
 class SaliencyNetwork:
@@ -84,10 +76,8 @@ class SaliencyNetwork:
         self.weights: Mapping[str, str] = {name: digests[name] for name in used}
         self.stride = int(described["stride"])
         self.described_views: Mapping[str, Any] = described["views"]
-        # ONNX Runtime does not read the variable that tells all other libraries.
-        told = int(os.environ.get("OMP_NUM_THREADS", "0"))
-        self._threads = threads or told or os.cpu_count() or 1
-        self._sessions: dict[str, _Session] = {}
+        self._threads = cpu_threads(threads)
+        self._sessions: dict[str, Session] = {}
         self._prompts: OrderedDict[str, tuple[FloatArray, BoolArray]] = OrderedDict()
         self._views: OrderedDict[bytes, View] = OrderedDict()
         self._lock = threading.RLock()
@@ -142,35 +132,22 @@ class SaliencyNetwork:
         self._prompts.move_to_end(prompt)
         return self._prompts[prompt]
 
-    def _session(self, name: str) -> _Session:
+    def _session(self, name: str) -> Session:
         if name not in self._sessions:
             self._sessions[name] = self._load(name)
         return self._sessions[name]
 
-    def _load(self, name: str) -> _Session:
-        try:
-            data = (self._folder / name).read_bytes()
-        except FileNotFoundError:
-            raise PluginError(f"{self._folder / name}: the weights are missing") from None
-        if hashlib.sha256(data).hexdigest() != self.weights.get(name):
-            raise PluginError(
-                f"{self._folder / name}: not the file that {RUN} names; install the package anew"
-            )
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    def _load(self, name: str) -> Session:
+        file = self._folder / name
+        session = open_session(file, self.weights.get(name), RUN, self._threads)
         if name == PICTURE_GRAPH:
-            outputs = cast("Any", session).get_outputs()
-            missing = set(OUTPUTS) - {str(output.name) for output in outputs}
+            missing = set(OUTPUTS) - {str(output.name) for output in session.get_outputs()}
             if missing:
                 raise PluginError(
-                    f"{self._folder / name}: has no output {', '.join(sorted(missing))}; "
+                    f"{file}: has no output {', '.join(sorted(missing))}; "
                     "export the weights anew (recipes/perception_export.py)"
                 )
-        return cast("_Session", session)
+        return session
 
 
 @cache
