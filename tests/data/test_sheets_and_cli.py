@@ -37,9 +37,13 @@ def test_statistics_count_everything() -> None:
     assert stats.by_severity == {1: 1, 2: 0, 3: 1}
     assert stats.by_part["face"] == 4
     assert stats.by_source == {"here": 1, "elsewhere": 1}
-    assert stats.words == 1.5
+    assert (stats.words, stats.words_spread, stats.without_words) == (3.0, (3.0, 3.0, 3.0), 1)
+    assert stats.by_dimension == {"hand": 1, "text": 1}
+    assert stats.category_share == {"hand_shape": 0.5, "text_wrong": 0.5}
+    assert (stats.regions_per_picture, stats.most_regions) == ((1.0, 2.0), 2)
     empty = dataset_stats([])
     assert (empty.region_side, empty.words, empty.megapixels) == (None, None, None)
+    assert (empty.regions_per_picture, empty.most_regions, empty.category_share) == (None, 0, {})
 
 
 def test_a_sheet_shows_what_was_asked_for() -> None:

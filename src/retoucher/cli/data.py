@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from retoucher.cli import annotate
+
 FORMATS = "labels, pool, signs, coco, genblemish, richhf, evalmuse, synartifacts or feedback"
 
 app = typer.Typer(no_args_is_help=True, help="Count, show and make labelled sets.")
+app.add_typer(annotate.app, name="annotate")
 
 PathArgument = Annotated[Path, typer.Argument(help="Folder or annotation file of the data set.")]
 FormatOption = Annotated[
@@ -100,7 +103,9 @@ def make(
 
 @app.command()
 def export(
-    feedback: Annotated[Path, typer.Argument(help="Folder that `retouch ui --feedback` fills.")],
+    feedback: Annotated[
+        Path, typer.Argument(help="Folder that --feedback or the ComfyUI node fills.")
+    ],
     out: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
     form: Annotated[str, typer.Option("--format", help="labels (our own) or coco.")] = "labels",
 ) -> None:
@@ -108,3 +113,50 @@ def export(
     from retoucher.cli.data_sets import run_export
 
     run_export(feedback, out, form)
+
+
+@app.command()
+def conversations(
+    datasets: Annotated[
+        list[Path], typer.Argument(metavar="DATASET...", help="Labelled sets; one or more.")
+    ],
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write; new or empty.")
+    ],
+    kind: Annotated[
+        str, typer.Option(help="sft (with answers), grpo (with the truth) or both.")
+    ] = "both",
+    show: Annotated[
+        str | None,
+        typer.Option(
+            help="crop: one crop a question; both: the whole picture, too.  [default: crop]"
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="T.toml", help="Settings of view, balance and so on; see the docs."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Chooses and mixes; same seed, same bytes.")
+    ] = None,
+    form: FormatOption = None,
+    pictures: PicturesOption = None,
+    fields: FieldsOption = None,
+) -> None:
+    """Make training conversations (TRL) for a vision-language model from labelled sets."""
+    from retoucher.cli.conversations import ConversationOptions, run_conversations
+
+    run_conversations(
+        ConversationOptions(
+            datasets=datasets,
+            out=out,
+            kind=kind,
+            show=show,
+            config=config,
+            seed=seed,
+            form=form,
+            pictures=pictures,
+            fields=fields,
+        )
+    )

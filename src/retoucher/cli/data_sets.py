@@ -28,7 +28,9 @@ def run_stats(
     path: Path, form: str | None, pictures: Path | None, fields: Path | None, *, as_json: bool
 ) -> None:
     """Print the counts of a data set, as a table or as JSON."""
-    counted = dataset_stats(open_dataset(path, _format(form), pictures=pictures, fields=fields))
+    counted = dataset_stats(
+        open_dataset(path, checked_format(form), pictures=pictures, fields=fields)
+    )
     if as_json:
         typer.echo(json.dumps(asdict(counted), ensure_ascii=False, indent=2))
     else:
@@ -50,7 +52,7 @@ def run_show(
     """Write a contact sheet of a data set."""
     if what not in ("regions", "parts", "pictures"):
         raise InputError(f"--what must be regions, parts or pictures, got {what!r}")
-    samples = open_dataset(path, _format(form), pictures=pictures, fields=fields)
+    samples = open_dataset(path, checked_format(form), pictures=pictures, fields=fields)
     sheet = contact_sheet(samples, what=what, kinds=kinds, count=count, seed=seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet).save(out)
@@ -70,7 +72,7 @@ def run_make(
     if len(paths) < 2:
         raise InputError("give at least one data set of clean pictures, and the folder to write")
     *sources, out = paths
-    samples = _clean_samples(sources, landmarks, _format(form))
+    samples = _clean_samples(sources, landmarks, checked_format(form))
     view = None if size_px is None else ViewSettings(size_px=size_px)
     stream = SyntheticStream(samples, seed=seed, view=view)
     with Progress(console=Console(stderr=True)) as bar:
@@ -91,7 +93,12 @@ def _clean_samples(
     return samples
 
 
-def _format(name: str | None) -> Format | None:
+def checked_format(name: str | None) -> Format | None:
+    """The name of a format, or None.
+
+    Raises:
+        InputError: there is no such format.
+    """
     if name is None or name in FORMATS:
         return name
     raise InputError(f"unknown format {name!r}; known: {', '.join(FORMATS)}")
@@ -106,14 +113,26 @@ def _print(counted: DatasetStats) -> None:
         table.add_row("  megapixels (10, 50, 90%)", _three(counted.megapixels))
     table.add_row("regions", str(counted.regions))
     table.add_row("  with a mask", str(counted.masked_regions))
+    if counted.regions_per_picture is not None:
+        every, marked = counted.regions_per_picture
+        per_picture = f"{every:g}; {marked:g} where there is one; at most {counted.most_regions}"
+        table.add_row("  a picture", per_picture)
     for category, number in counted.by_category.items():
-        table.add_row(f"  {category}", str(number))
+        share = counted.category_share[category]
+        table.add_row(f"  {category}", f"{number} ({share:.1%})")
+    for dimension, number in counted.by_dimension.items():
+        table.add_row(f"  of {dimension}", f"{number} ({number / counted.regions:.1%})")
     for severity, number in counted.by_severity.items():
         table.add_row(f"  severity {severity}", str(number))
     if counted.region_side:
         table.add_row("  side over the picture's (10, 50, 90%)", _three(counted.region_side))
-    if counted.words is not None:
-        table.add_row("  words of a description", f"{counted.words:.1f}")
+    if counted.words is not None and counted.words_spread is not None:
+        spread = _three(counted.words_spread)
+        table.add_row(
+            "  words of a description (mean; 10, 50, 90%)", f"{counted.words:.1f}; {spread}"
+        )
+    if counted.without_words:
+        table.add_row("  without a description", str(counted.without_words))
     table.add_row("clean parts", str(counted.clean_parts))
     for part, number in counted.by_part.items():
         table.add_row(f"  {part}", str(number))

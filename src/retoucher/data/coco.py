@@ -48,7 +48,7 @@ def read_coco(
     """
     content = as_record(read_json(annotations), str(annotations))
     folder = pictures or annotations.parent
-    names = _category_names(content, str(annotations))
+    names = category_names(content, str(annotations))
     by_image: dict[int, list[Record]] = {}
     for item in get_list(content, "annotations", str(annotations)):
         record = as_record(item, str(annotations))
@@ -84,7 +84,7 @@ def write_coco(samples: Iterable[Sample], folder: Path) -> Path:
         images.append(
             {
                 "id": number,
-                "file_name": _file_name(sample, folder),
+                "file_name": file_name(sample, folder),
                 "width": sample.width,
                 "height": sample.height,
                 "caption": sample.prompt,
@@ -94,7 +94,7 @@ def write_coco(samples: Iterable[Sample], folder: Path) -> Path:
             }
         )
         for region in sample.regions:
-            row = _row(len(rows) + 1, number, ids[region.category], region.box)
+            row = annotation_row(len(rows) + 1, number, ids[region.category], region.box)
             row["attributes"] = {"severity": region.severity, "description": region.description}
             if region.mask_hw is not None:
                 full = np.zeros((sample.height, sample.width), bool)
@@ -102,7 +102,7 @@ def write_coco(samples: Iterable[Sample], folder: Path) -> Path:
                 row["segmentation"], row["area"] = rle.encode(full), int(region.mask_hw.sum())
             rows.append(row)
         for part in sample.clean_parts:
-            row = _row(len(rows) + 1, number, ids[part.part], part.box)
+            row = annotation_row(len(rows) + 1, number, ids[part.part], part.box)
             row["attributes"] = {"name": part.name}
             rows.append(row)
     content = {
@@ -164,7 +164,8 @@ def _fill(mask_hw: BoolArray, ring_xy: NDArray[np.float64]) -> None:
     mask_hw[box.slices] |= share >= 0.5
 
 
-def _category_names(content: Record, where: str) -> dict[int, str]:
+def category_names(content: Record, where: str) -> dict[int, str]:
+    """Names of a file's categories by their id."""
     rows = [as_record(c, where) for c in get_list(content, "categories", where)]
     return {get_int(c, "id", where): get_str(c, "name", where) for c in rows}
 
@@ -232,7 +233,8 @@ def _region(record: Record, name: str, height: int, width: int, where: str) -> L
         raise InputError(f"{where}: {error}") from None
 
 
-def _row(number: int, image: int, category: int, box: Box) -> dict[str, object]:
+def annotation_row(number: int, image: int, category: int, box: Box) -> dict[str, object]:
+    """An annotation of a whole box; ids of itself, its image and its category."""
     return {
         "id": number,
         "image_id": image,
@@ -243,7 +245,8 @@ def _row(number: int, image: int, category: int, box: Box) -> dict[str, object]:
     }
 
 
-def _file_name(sample: Sample, folder: Path) -> str:
+def file_name(sample: Sample, folder: Path) -> str:
+    """Where a picture lies; one held in memory is written below `folder` first."""
     if not isinstance(sample.picture, np.ndarray):
         return str(sample.picture.resolve())
     name = f"images/{sample.id}.png"

@@ -35,8 +35,10 @@ from retoucher.data.jsonl import (
 from retoucher.data.ours import box_in_picture, write_labels
 from retoucher.data.sample import BoolArray, CleanPart, LabelledRegion, Part, RgbArray, Sample
 from retoucher.domain import rle
+from retoucher.domain.diagnosis import Diagnosis
 from retoucher.domain.geometry import Box
 from retoucher.domain.taxonomy import NO_DEFECT, taxonomy
+from retoucher.domain.trace import EditRecord, Outcome
 from retoucher.errors import InputError, OutputError
 
 SCHEMA_VERSION = 1
@@ -54,6 +56,29 @@ class Opinion:
     category: str
     severity: int
     description: str
+
+
+def opinion_of(said: Diagnosis) -> Opinion:
+    """A diagnosis as an opinion."""
+    return Opinion(category=said.category, severity=said.severity, description=said.description)
+
+
+_OUTCOMES: Mapping[Outcome, Judged] = {
+    Outcome.ACCEPTED: "accepted",
+    Outcome.ROLLED_BACK: "rolled_back",
+    Outcome.UNCHANGED: "unchanged",
+    Outcome.FAILED: "failed",
+}
+
+
+def judged_edits(
+    edits: Iterable[EditRecord], rejected: Sequence[EditRecord]
+) -> tuple[tuple[str, Judged], ...]:
+    """(tool, what became of it) of each edit; `rejected`: those that the user took back."""
+    return tuple(
+        (e.tool, "rejected" if any(e is r for r in rejected) else _OUTCOMES[e.outcome])
+        for e in edits
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
