@@ -65,6 +65,8 @@ def test_completion_knows_commands_and_categories():
     assert set(python(code, **env).stdout.split()) == {"fix", "find"}
     env |= {"COMP_WORDS": "retouch fix --only text_", "COMP_CWORD": "3"}
     assert set(python(code, **env).stdout.split()) == {"text_garbled", "text_wrong"}
+    env |= {"COMP_WORDS": "retouch batch --reasoner op", "COMP_CWORD": "3"}
+    assert python(code, **env).stdout.split() == ["openai"]
 
 
 def test_tools_lists_each_with_its_licence(command: Command):

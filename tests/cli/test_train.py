@@ -1,4 +1,4 @@
-"""`retouch train perception`: the command around `run_recipe`."""
+"""`retouch train`: the commands around `run_recipe` and `run_reasoning`."""
 
 from __future__ import annotations
 
@@ -60,3 +60,50 @@ def test_a_wrong_recipe_is_one_line(command: Command, tmp_path: Path):
     assert said.code == 2
     assert len(said.complaints) == 1
     assert "stepps is no setting" in said.complaints[0]
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_a_reasoners_training_without_trl_names_the_extra(
+    command: Command, stage: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("retoucher.train.extras.find_spec", lambda name: name != "trl" or None)
+    said = command("train", stage, "smoke")
+    assert said.code == 2
+    assert said.complaints == [
+        "retouch: training a reasoner needs trl, which is not installed: "
+        "pip install 'agentic-retoucher[train]'"
+    ]
+
+
+@pytest.fixture
+def trl():
+    for module in ("torch", "peft", "datasets", "trl"):
+        pytest.importorskip(module, reason="training a reasoner needs the extra train")
+
+
+@pytest.mark.usefixtures("trl")
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing. is deprecated")
+def test_a_reasoners_training_pauses_and_goes_on(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    said = command("train", "sft", "smoke", "--stop-at", 1)
+    assert said.code == 0, said.err
+    assert "samples: 4" in said.err
+    assert "paused at step 1" in said.err
+    said = command("train", "sft", "smoke", "--stop-at", 2)
+    assert "goes on at step 1" in said.err
+    assert (tmp_path / "runs" / "reasoning_smoke" / "sft" / "checkpoint-2").is_dir()
+    said = command("train", "grpo", "smoke")
+    assert said.code == 2
+    assert "run `retouch train sft` to its end first" in said.complaints[0]
+
+
+@pytest.mark.usefixtures("trl")
+def test_what_is_no_recipe_and_no_adapter_is_one_line(command: Command, tmp_path: Path):
+    said = command("train", "sft", "papr")
+    assert (said.code, len(said.complaints)) == (2, 1)
+    assert "did you mean 'paper'?" in said.complaints[0]
+    said = command("train", "merge", tmp_path, tmp_path / "out")
+    assert (said.code, len(said.complaints)) == (2, 1)
+    assert "holds no adapter" in said.complaints[0]

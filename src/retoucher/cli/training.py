@@ -22,6 +22,7 @@ from retoucher.cli.interrupt import Interrupt
 from retoucher.cli.options import ExitCode
 from retoucher.cli.plain import plain
 from retoucher.train.extras import need
+from retoucher.train.reasoning import Stage
 
 
 def run_train_perception(config: Path, *, restart: bool, stop_at: int | None, quiet: bool) -> int:
@@ -42,11 +43,53 @@ def run_train_perception(config: Path, *, restart: bool, stop_at: int | None, qu
     return ExitCode.CANCELLED if ending == "cancelled" else ExitCode.OK
 
 
-class Bar:
-    """Lines on standard error, and below them how far the run is; of several processes the first
-    one shows them."""
+def run_train_reasoning(
+    stage: Stage, source: str, *, restart: bool, stop_at: int | None, quiet: bool
+) -> int:
+    """Runs a stage of the reasoner's training and returns the exit code."""
+    _need_trl()
+    from retoucher.train.reasoning_run import run_reasoning
 
-    def __init__(self, *, quiet: bool) -> None:
+    figure = "loss" if stage == "sft" else "reward"
+    with Bar(quiet=quiet, figure=figure) as bar, Interrupt() as interrupt:
+        ending = run_reasoning(
+            stage,
+            source,
+            report=bar.say,
+            watch=bar.step,
+            cancelled=interrupt.cancelled,
+            restart=restart,
+            stop_at=stop_at,
+        )
+        bar.say(f"{ending} at step {bar.done}" if bar.done else f"{ending}: nothing left to do")
+    return ExitCode.CANCELLED if ending == "cancelled" else ExitCode.OK
+
+
+def run_train_merge(adapter: Path, out: Path, *, base: str | None) -> int:
+    """Merges an adapter into its base model and returns the exit code."""
+    _need_trl()
+    from retoucher.train.reasoning_export import merge_adapter
+
+    merge_adapter(adapter, out, base=base)
+    return ExitCode.OK
+
+
+def _need_trl() -> None:
+    for module in ("torch", "transformers", "peft", "datasets", "trl"):
+        need(module, "training a reasoner")
+    # Their own bars would break ours.
+    from datasets.utils.logging import disable_progress_bar  # pyright: ignore
+    from transformers.utils import logging
+
+    disable_progress_bar()
+    logging.disable_progress_bar()
+
+
+class Bar:
+    """Lines on standard error, and below them how far the run is and the last `figure`; of several
+    processes the first one shows them."""
+
+    def __init__(self, *, quiet: bool, figure: str = "loss") -> None:
         self.done = 0
         self._quiet = quiet or os.environ.get("RANK", "0") != "0"
         columns = (
@@ -55,7 +98,7 @@ class Bar:
             BarColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("loss {task.fields[loss]}"),
+            TextColumn(figure + " {task.fields[figure]}"),
         )
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress = Progress(*columns, console=console, disable=self._quiet)
@@ -81,7 +124,7 @@ class Bar:
     def step(self, done: int, end: int, figures: Mapping[str, float]) -> None:
         """See `retoucher.train.perception.Watch`."""
         self.done = done
-        loss = f"{figures['total']:.4g}"
+        figure = f"{figures['total']:.4g}"
         if self._task is None:
-            self._task = self._progress.add_task("", total=end, completed=done - 1, loss=loss)
-        self._progress.update(self._task, completed=done, loss=loss)
+            self._task = self._progress.add_task("", total=end, completed=done - 1, figure=figure)
+        self._progress.update(self._task, completed=done, figure=figure)

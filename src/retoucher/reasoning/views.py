@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 from retoucher.domain.geometry import Box
 
 RgbArray = NDArray[np.uint8]
+Pictures: TypeAlias = Literal["round", "both", "crop"]
 
 _RED, _WHITE = (230, 0, 0), (255, 255, 255)
+_GREY = (128, 128, 128)
 _MIN_LABEL_PX = 14
 _LABEL_SHARE = 1 / 36
 """Height of a mark's number over the picture's longer side."""
@@ -25,22 +28,31 @@ class ViewSettings:
     """How much is shown, and how much of it at once.
 
     Attributes:
-        picture_side_px: a picture whose longer side is larger is reduced to this.
+        pictures: what a request shows. "round": the whole picture with all marks of the round and
+            a crop of each mark asked about. "both" and "crop", one region a request, marked as
+            number 1: the whole picture with its mark and a crop, or the crop alone; every picture
+            is a square of the side below, filled up with grey. A model trained on conversations of
+            `retouch data conversations` is asked as it was trained.
+        picture_side_px: a picture whose longer side is larger is reduced to this; "both": every
+            picture is brought to it.
         crop_side_px: the longer side of every crop.
         margin: context around a region on each side, over the region's longer side.
-        regions_per_request: at most so many regions are asked about together; 1 for a model that
-            takes two images at most.
+        regions_per_request: at most so many regions are asked about together, where `pictures` is
+            "round"; 1 for a model that takes two images at most.
 
     Raises:
         ValueError: on a value out of range.
     """
 
+    pictures: Pictures = "round"
     picture_side_px: int = 1024
     crop_side_px: int = 448
     margin: float = 0.6
     regions_per_request: int = 8
 
     def __post_init__(self) -> None:
+        if self.pictures not in get_args(Pictures):
+            raise ValueError(f"pictures must be round, both or crop, got {self.pictures!r}")
         for name in ("picture_side_px", "crop_side_px"):
             value = getattr(self, name)
             if not 28 <= value <= 8192:
@@ -51,6 +63,11 @@ class ViewSettings:
             raise ValueError(
                 f"regions_per_request must lie between 1 and 64, got {self.regions_per_request}"
             )
+
+    @property
+    def squares(self) -> bool:
+        """Every picture is a square of a fixed side."""
+        return self.pictures != "round"
 
 
 def marked_picture(image_rgb: RgbArray, boxes: Sequence[Box], settings: ViewSettings) -> RgbArray:
@@ -63,9 +80,9 @@ def marked_picture(image_rgb: RgbArray, boxes: Sequence[Box], settings: ViewSett
         boxes: in its pixels.
 
     Returns:
-        uint8 (h, w, 3).
+        uint8 (h, w, 3); a square where the settings say so.
     """
-    picture, scale = _resized(image_rgb, settings.picture_side_px, enlarge=False)
+    picture, scale = _resized(image_rgb, settings.picture_side_px, enlarge=settings.squares)
     draw = ImageDraw.Draw(picture)
     places = [_scaled(box, scale, picture.size) for box in boxes]
     for place in places:
@@ -73,7 +90,7 @@ def marked_picture(image_rgb: RgbArray, boxes: Sequence[Box], settings: ViewSett
     labels: list[tuple[float, float, float, float]] = []
     for number, place in enumerate(places, start=1):
         labels.append(_label(draw, str(number), place, picture.size, [*places, *labels]))
-    return np.asarray(picture)
+    return _framed(picture, settings)
 
 
 def context_crop(image_rgb: RgbArray, box: Box, settings: ViewSettings) -> RgbArray:
@@ -84,7 +101,7 @@ def context_crop(image_rgb: RgbArray, box: Box, settings: ViewSettings) -> RgbAr
         box: in its pixels.
 
     Returns:
-        uint8 (h, w, 3), its longer side `crop_side_px`.
+        uint8 (h, w, 3), its longer side `crop_side_px`; a square where the settings say so.
     """
     height, width = image_rgb.shape[:2]
     around = context_box(box, height, width, settings.margin)
@@ -93,7 +110,7 @@ def context_crop(image_rgb: RgbArray, box: Box, settings: ViewSettings) -> RgbAr
     )
     inside = _scaled(box.shift(-around.x0, -around.y0), scale, picture.size)
     _outline(ImageDraw.Draw(picture), inside, picture.size)
-    return np.asarray(picture)
+    return _framed(picture, settings)
 
 
 def context_box(box: Box, height: int, width: int, margin: float) -> Box:
@@ -123,6 +140,16 @@ def _resized(image_rgb: RgbArray, side_px: int, *, enlarge: bool) -> tuple[Image
     scale = side_px / longer
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.LANCZOS), scale
+
+
+def _framed(picture: Image.Image, settings: ViewSettings) -> RgbArray:
+    """In the middle of a grey square, where pictures are squares."""
+    side = max(picture.size)
+    if not settings.squares or picture.size == (side, side):
+        return np.asarray(picture)
+    frame = Image.new("RGB", (side, side), _GREY)
+    frame.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return np.asarray(frame)
 
 
 def _scaled(box: Box, scale: float, size: tuple[int, int]) -> tuple[float, float, float, float]:
