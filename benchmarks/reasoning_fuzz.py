@@ -10,6 +10,7 @@ the request to answer again.
 
 A verdict counts as *invented* when the reply does not hold it: its words are nowhere in the text,
 or its mark, category, severity or confidence do not stand between the same braces as the words.
+An instruction ("make"; half of the entries have one) is invented when its words are not there too.
 This is checked on the text alone, without the parser.
 """
 
@@ -28,6 +29,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
+from retoucher.domain.diagnosis import REPAIR_INSTRUCTION
 from retoucher.domain.geometry import Box
 from retoucher.domain.region import Region
 from retoucher.domain.taxonomy import NO_DEFECT, UNKNOWN, taxonomy
@@ -112,6 +114,8 @@ def written(rng: random.Random, verdicts: Sequence[RegionReply]) -> str:
         }
         strange = rng.random() < 0.3
         named = {rng.choice(KEYS[k]) if strange else k: value for k, value in pairs.items()}
+        if rng.random() < 0.5:
+            named["make"] = f"a {rng.choice(WORDS)} {rng.randrange(10**6):06d}y"
         entries.append(named)
     content: object = {"regions": entries}
     shape = rng.random()
@@ -176,6 +180,19 @@ def held(text: str, verdict: RegionReply, marks: Sequence[int]) -> bool:
     ends = [m.end() for m in re.finditer(re.escape(words.rstrip("…")), flat)]
     number = None if len(marks) == 1 else verdict.mark
     return any(_chunk_holds(flat, end - len(words), end, verdict, number) for end in ends)
+
+
+def beside(text: str, verdict: RegionReply, make: str) -> bool:
+    """The instruction's words stand between the same braces as the verdict's."""
+    flat, words = one_space(text), one_space(verdict.description).rstrip("…")
+    said = one_space(make).rstrip("…")
+    places = [(m.start(), m.end()) for m in re.finditer(re.escape(words), flat)]
+    return any(
+        said in flat[left:right]
+        for start, end in places
+        for left in _before(flat, start)
+        for right in _after(flat, end)
+    )
 
 
 def one_space(text: str) -> str:
@@ -247,6 +264,7 @@ class Figures:
     replies: int = 0
     exceptions: int = 0
     verdicts: int = 0
+    instructions: int = 0
     invented: int = 0
     understood_unmutated: float = 0.0
     regions: int = 0
@@ -273,6 +291,12 @@ def check_parsing(text: str, marks: Sequence[int], figures: Figures, bad: list[s
         if mark not in marks or mark != verdict.mark or not held(text, verdict, marks):
             figures.invented += 1
             bad.append(f"invented {verdict!r} from {shown(text)!r}")
+    for mark, make in understood.instructions.items():
+        figures.instructions += 1
+        verdict = understood.verdicts.get(mark)
+        if verdict is None or not beside(text, verdict, make):
+            figures.invented += 1
+            bad.append(f"invented {make!r} for mark {mark} from {shown(text)!r}")
 
 
 def run(replies: int, seed: int) -> tuple[Figures, list[str]]:
@@ -301,7 +325,7 @@ def run(replies: int, seed: int) -> tuple[Figures, list[str]]:
             return [Answer(text=next(given)) for _ in asked]  # type: ignore[call-overload]
 
         try:
-            diagnoses = diagnose_by(ask, image, "", regions, VIEW)
+            diagnoses = diagnose_by(ask, image, "", regions, VIEW, write_instructions=True)
         except Exception as error:
             figures.exceptions += 1
             bad.append(f"{type(error).__name__}: {error}: {texts!r}")
@@ -309,7 +333,9 @@ def run(replies: int, seed: int) -> tuple[Figures, list[str]]:
         figures.regions += len(diagnoses)
         figures.unknown += sum(d.category == UNKNOWN for d in diagnoses)
         for region, d in zip(regions, diagnoses, strict=True):
-            known = d.category == UNKNOWN or any(d.description in one_space(t) for t in texts)
+            words = [str(e.data["make"]) for e in d.evidence if e.kind == REPAIR_INSTRUCTION]
+            words += [] if d.category == UNKNOWN else [d.description]
+            known = all(any(w.rstrip("…") in one_space(t) for t in texts) for w in words)
             if d.region_id != region.id or not known:
                 figures.invented += 1
                 bad.append(f"invented {d!r} from {texts!r}")

@@ -51,7 +51,7 @@ class Pair:
 
 def pairs(data: Path | None, category: Sequence[str], count: int, seed: int) -> Iterator[Pair]:
     """`count` pairs of these categories in turn, from shipped packages and, if given, the pool."""
-    samples = _samples(data)
+    samples = all_samples(data)
     made = 0
     for i in range(8 * count):
         name = category[i % len(category)]
@@ -60,7 +60,7 @@ def pairs(data: Path | None, category: Sequence[str], count: int, seed: int) -> 
         for _ in range(12):
             sample = samples[int(rng.integers(len(samples)))]
             if name.startswith("text") or suited_parts(sample, name):
-                pair = make_pair(rng, _shrunk(sample), name, PLAIN)
+                pair = make_pair(rng, shrunk(sample), name, PLAIN)
                 break
         if pair is None:
             continue
@@ -76,7 +76,7 @@ def pairs(data: Path | None, category: Sequence[str], count: int, seed: int) -> 
             return
 
 
-def _samples(data: Path | None) -> list[Sample]:
+def all_samples(data: Path | None) -> list[Sample]:
     samples = [_thing(_skimage(name), name) for name in SKIMAGE]
     samples += [_thing(path, f"openpeople-{path.parts[-3]}") for path in _people()[:10]]
     if data is not None:
@@ -116,7 +116,7 @@ def _thing(path: Path, name: str) -> Sample:
     )
 
 
-def _shrunk(sample: Sample) -> Sample:
+def shrunk(sample: Sample) -> Sample:
     """At most SIDE_PX wide and high, so that a run takes its time for judging, not for reading."""
     scale = SIDE_PX / max(sample.width, sample.height)
     if scale >= 1:

@@ -40,6 +40,7 @@ def full_trace() -> Trace:
         score_before=0.75,
         score_after=0.0,
         checks=(Check(name="seam", passed=True, before=None, after=2.0, detail="-"),),
+        evidence=(Evidence(kind="vlm_usage", data={"requests": 1, "prompt_tokens": 70}),),
     )
     edits = (
         EditRecord(

@@ -10,7 +10,9 @@
         t = t + 1
     until converged
 
-Time and cancellation come in as arguments; every decision goes out as an event.
+Later rounds are looked at where the picture changed, by agents that can (`looking`); the look
+that ends a run is at the whole picture. Time and cancellation come in as arguments; every decision
+goes out as an event.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from retoucher.errors import RetoucherError
 from retoucher.imaging.regions import find_regions
 from retoucher.job import Agents, Job, LoopSettings
 from retoucher.ledger import Ledger, tool_outcome
+from retoucher.looking import Basis, looking_since
 from retoucher.repair import Place, Repairer, places
 
 
@@ -67,9 +70,10 @@ def run(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Look:
-    """What was seen in one state of the picture."""
+    """What was seen in one state of the picture, and whether all of it was looked at."""
 
     image: RgbArray
+    whole: bool
     saliency: SaliencyMap
     regions: tuple[Region, ...]
     diagnoses: tuple[Diagnosis, ...]
@@ -97,11 +101,12 @@ class _Run:
         self.stop: StopReason | None = None
         self.error: str | None = None
         self.look: _Look | None = None
+        self.seen_whole: RgbArray | None = None
 
     def round(self) -> Iterator[Event]:
         index, began = len(self.rounds) + 1, self.clock()
         try:
-            look = self._look()
+            look = self._look(index)
         except RetoucherError as problem:
             self._fail(problem)
             return
@@ -149,20 +154,39 @@ class _Run:
             raise problem
         self.stop, self.error = StopReason.FAILED, str(problem)
 
-    def _look(self) -> _Look:
-        """Perceive and diagnose the picture as it is now; once per state of the picture."""
-        if self.look is not None and self.look.image is self.image:
-            return self.look
-        saliency = self.agents.perceiver.perceive(self.image, self.job.prompt)
-        if self.job.regions is None:
-            regions = find_regions(saliency, self.settings.regions)
-        else:
-            regions = tuple(r for r in self.job.regions if r not in self.ledger.repaired)
-        diagnoses: tuple[Diagnosis, ...] = ()
-        if regions:
-            diagnoses = self.agents.reasoner.diagnose(self.image, self.job.prompt, regions)
-        self.look = _Look(self.image, saliency, regions, diagnoses)
+    def _look(self, index: int) -> _Look:
+        """Perceive and diagnose the picture as it is now; once per state of the picture.
+
+        A look that ends the run is at the whole picture.
+        """
+        if self.look is None or self.look.image is not self.image:
+            self.look = self._looked(self._basis())
+        if not self.look.whole and self._is_last(index, self.look):
+            self.look = self._looked(None)
+        if self.look.whole:
+            self.seen_whole = self.image
         return self.look
+
+    def _looked(self, basis: Basis | None) -> _Look:
+        with looking_since(basis):
+            saliency = self.agents.perceiver.perceive(self.image, self.job.prompt)
+            if self.job.regions is None:
+                regions = find_regions(saliency, self.settings.regions)
+            else:
+                regions = tuple(r for r in self.job.regions if r not in self.ledger.repaired)
+            diagnoses: tuple[Diagnosis, ...] = ()
+            if regions:
+                diagnoses = self.agents.reasoner.diagnose(self.image, self.job.prompt, regions)
+        return _Look(self.image, basis is None or not basis.used, saliency, regions, diagnoses)
+
+    def _basis(self) -> Basis | None:
+        return None if self.seen_whole is None else Basis(self.seen_whole)
+
+    def _is_last(self, index: int, look: _Look) -> bool:
+        """Nothing would be done after this look."""
+        if self._nothing_wrong(look) or self._budget_spent(index):
+            return True
+        return not any(step.tool for step in self._plan(index, look))
 
     def _nothing_wrong(self, look: _Look) -> StopReason | None:
         if any(diagnosis.is_defect for diagnosis in look.diagnoses):
@@ -198,9 +222,10 @@ class _Run:
     def _act(self, index: int, place: Place, saliency: SaliencyMap) -> EditJudged:
         """One repair; the picture advances only when it is accepted."""
         before, left = self.image, self.ledger
-        attempt = self.repairer.attempt(
-            before, place, saliency, seconds_left=left.seconds_left, usd_left=left.usd_left
-        )
+        with looking_since(self._basis()):
+            attempt = self.repairer.attempt(
+                before, place, saliency, seconds_left=left.seconds_left, usd_left=left.usd_left
+            )
         record, after = attempt.record, attempt.after_rgb
         self.ledger.enter(place, record)
         if record.outcome is Outcome.ACCEPTED:

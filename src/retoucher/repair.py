@@ -135,8 +135,12 @@ class Repairer:
         best = min(tries, key=lambda t: _rank(t.record))
         if len(tries) == 1:
             return best
+        verdicts = [t.record.verdict for t in tries if t.record.verdict is not None]
+        asked = tuple(e for verdict in verdicts for e in verdict.evidence)
+        verdict = best.record.verdict
         record = replace(
             best.record,
+            verdict=verdict and replace(verdict, evidence=asked),
             seconds=sum(t.record.seconds for t in tries),
             cost_usd=sum(t.record.cost_usd for t in tries),
             candidates=tuple(_candidate(s, t.record) for s, t in zip(seeds, tries, strict=True)),

@@ -64,3 +64,15 @@ def test_missing_fields_are_named() -> None:
 def test_only_masks_are_arrays_in_a_record() -> None:
     with pytest.raises(TypeError, match="only masks"):
         to_json(np.zeros(3))
+
+
+def test_a_verdict_of_an_older_file_has_no_evidence_and_an_older_reader_would_say_so() -> None:
+    data: Any = json.loads(json.dumps(trace_to_json(full_trace())))
+    verdict = data["rounds"][0]["edits"][0]["verdict"]
+    (row,) = verdict.pop("evidence")
+    assert row == {"kind": "vlm_usage", "data": {"requests": 1, "prompt_tokens": 70}}
+    older = trace_from_json(data)
+    assert older.edits[0].verdict is not None
+    assert older.edits[0].verdict.evidence == ()
+    assert older.vlm_usage == ()
+    assert full_trace().vlm_usage == ({"requests": 1, "prompt_tokens": 70},)

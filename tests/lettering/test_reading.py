@@ -4,7 +4,6 @@ import socket
 import numpy as np
 import pytest
 
-from retoucher.domain.geometry import Box
 from retoucher.errors import InputError
 from retoucher.lettering.reading import ReaderSettings, TextReader
 from tests.lettering.pictures import sign
@@ -38,15 +37,6 @@ def test_quarter_turned_text_is_read(reader: TextReader) -> None:
         image = np.ascontiguousarray(np.rot90(sign("FRESH COFFEE"), turns))
         # The detector splits upright columns of letters, so the end of the line may be missing.
         assert any(line.text.startswith("FRESH C") for line in reader.read(image))
-
-
-def test_crop_reading_is_in_picture_coordinates(reader: TextReader) -> None:
-    image = sign("FRESH COFFEE", "open daily")
-    whole = reader.read(image)[1]
-    (line,) = reader.read_crop(image, Box(30, 130, 610, 230), margin_px=4)
-    assert line.text == "open daily"
-    assert np.abs(line.quad_xy - whole.quad_xy).max() < 8
-    assert reader.read_crop(image, Box(5000, 0, 5010, 10)) == ()
 
 
 def test_support_knows_what_the_pixels_allow(reader: TextReader) -> None:

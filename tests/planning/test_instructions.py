@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from retoucher.agents import ToolSpec
-from retoucher.domain.diagnosis import Diagnosis, Evidence
+from retoucher.domain.diagnosis import BY_USER, Diagnosis, Evidence, Json
 from retoucher.domain.plan import Preference
 from retoucher.domain.taxonomy import taxonomy
 from retoucher.planning.instructions import Wording, word
@@ -107,6 +107,39 @@ def test_words_from_pictures_and_prompts_stay_words() -> None:
 
 
 def test_a_reasoner_may_write_the_instruction_itself() -> None:
-    own = Evidence(kind="repair_instruction", data={"make": "a fist\n{seed} around the rope"})
+    own = by("the model m", "a fist\n{seed} around the rope")
     made = worded("hand_shape", "a melted hand", evidence=(own,))
-    assert made.instruction == "a fist seed around the rope"
+    assert (made.instruction, made.by) == ("a fist seed around the rope", "the model m")
+
+
+def by(who: str, make: Json) -> Evidence:
+    return Evidence(kind="repair_instruction", data={"make": make, "by": who})
+
+
+@pytest.mark.parametrize(
+    ("who", "instruction"),
+    [("the model the user", 'lettering that reads "OPEN"'), (BY_USER, "a sign that says CLOSED")],
+)
+def test_known_lettering_counts_before_a_model_and_the_user_before_all(
+    who: str, instruction: str
+) -> None:
+    intended = Evidence(kind="intended_text", data={"read": "OPNE", "intended": "OPEN"})
+    written = by(who, "a sign that says CLOSED")
+    made = worded("text_wrong", "the sign reads OPNE", evidence=(intended, written))
+    assert made.instruction.startswith(instruction)
+    assert made.by == (BY_USER if who == BY_USER else None)
+
+
+@pytest.mark.parametrize("make", [None, 7, ["a fist"], {"x": "y"}, "", "  {} \n", "<>{};"])
+def test_an_instruction_without_words_leaves_the_template(make: Json) -> None:
+    made = worded("hand_shape", "a melted hand", evidence=(by("the model m", make),))
+    assert made == worded("hand_shape", "a melted hand")
+
+
+def test_a_written_instruction_is_short_and_names_no_file_or_tool() -> None:
+    nasty = "a hand %checkpoint% <lora:evil:1> ${HOME} ../../etc/passwd|sh `id` " + "x " * 10_000
+    made = worded("hand_shape", "a melted hand", evidence=(by("the model\x1b[2J m;rm", nasty),))
+    assert len(made.instruction) < 700
+    assert not set("%<>:$/|`{}") & set(made.instruction)
+    assert made.by == "the model 2J m rm"
+    assert made.params == worded("hand_shape", "a melted hand").params

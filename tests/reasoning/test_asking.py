@@ -1,4 +1,6 @@
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +11,11 @@ from retoucher.domain.geometry import Box
 from retoucher.domain.region import Region
 from retoucher.domain.taxonomy import UNKNOWN
 from retoucher.errors import InputError
-from retoucher.reasoning.asking import Answer, diagnose_by, price
+from retoucher.reasoning.asking import Answer, diagnose_by
 from retoucher.reasoning.conversation import Conversation
-from retoucher.reasoning.reply import RegionReply, reply_text
+from retoucher.reasoning.reply import MAX_INSTRUCTION_CHARS, RegionReply, reply_text
 from retoucher.reasoning.views import ViewSettings
+from retoucher.reasoning.vlm import RemoteSettings
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8)
 REGIONS = [Region.from_box(Box(30 * i, 10, 30 * i + 20, 40), id=f"r{i + 1}") for i in range(3)]
@@ -150,8 +153,63 @@ def test_tokens_money_and_time_of_all_requests_are_in_the_evidence_once() -> Non
         {"model": "m", "form": "text", "requests": 2, "prompt_tokens": 220, "completion_tokens": 11,
          "cost_usd": 0.75, "latency_s": 1.5}
     ]  # fmt: skip
-    assert price(1_000_000, 500_000, 2.0, 8.0) == 6.0
-    assert price(None, 5, 2.0, 8.0) is None
+    priced = RemoteSettings(
+        usd_per_million_prompt_tokens=2.0, usd_per_million_completion_tokens=8.0
+    )
+    assert priced.price(1_000_000, 500_000) == 6.0
+    assert priced.price(None, 5) is None
+    assert RemoteSettings().price(5, 5) is None
+
+
+def instructed(*makes: object) -> str:
+    """A reply in which each place has a defect and says what to make of it."""
+    rows = [
+        {**verdict(mark).model_dump(), "make": make} for mark, make in enumerate(makes, start=1)
+    ]
+    return json.dumps({"regions": rows})
+
+
+def written(found: Sequence[Diagnosis]) -> list[list[dict[str, Any]]]:
+    return [[dict(e.data) for e in d.evidence if e.kind == "repair_instruction"] for d in found]
+
+
+def test_a_reasoner_writes_instructions_only_where_it_is_asked_to() -> None:
+    reply = Answer(text=instructed("a round cup", "", "x\n" * 900), model="m-1")
+    ask = Asked(reply)
+    found = diagnose_by(ask, IMAGE, "a cat", REGIONS, SMALL, write_instructions=True)
+    first, second, third = written(found)
+    assert first == [{"make": "a round cup", "by": "the model m-1"}]
+    assert second == []
+    assert len(third[0]["make"]) == MAX_INSTRUCTION_CHARS
+    assert third[0]["make"].isprintable()
+    assert '"make": "..."' in ask.conversations[0].system
+    silent = Asked(reply)
+    assert written(diagnose(silent)) == [[], [], []]
+    assert "make" not in silent.conversations[0].system
+
+
+def test_only_a_defect_has_an_instruction_and_two_of_them_are_none() -> None:
+    rows = [
+        {**verdict(1).model_dump(), "make": "a cup"},
+        {**verdict(1).model_dump(), "make": "a bowl"},
+        {**verdict(2, "no_defect", 0).model_dump(), "make": "a lamp"},
+        {**verdict(3).model_dump(), "make": ["a", "list"]},
+    ]
+    ask = Asked(json.dumps({"regions": rows}))
+    found = diagnose_by(ask, IMAGE, "", REGIONS, SMALL, write_instructions=True)
+    assert [d.category for d in found] == ["hand_shape", "no_defect", "hand_shape"]
+    assert written(found) == [[], [], []]
+
+
+def test_a_missing_instruction_is_no_reason_to_ask_again() -> None:
+    ask = Asked(reply_text([verdict(mark) for mark in (1, 2, 3)]))
+    found = diagnose_by(ask, IMAGE, "", REGIONS, SMALL, write_instructions=True)
+    assert written(found) == [[], [], []]
+    again = Asked("?", instructed("a cup", "a cup", "a cup"))
+    found = diagnose_by(again, IMAGE, "", REGIONS, SMALL, write_instructions=True)
+    assert len(again.conversations) == 2
+    assert '"make": "..."' in str(again.conversations[1].turns[-1].parts[0])
+    assert [rows[0]["make"] for rows in written(found)] == ["a cup"] * 3
 
 
 @pytest.mark.parametrize(
@@ -166,3 +224,31 @@ def test_bad_input_is_refused_before_anything_is_asked(image: np.ndarray, box: B
     ask = Asked()
     with pytest.raises(InputError):
         diagnose_by(ask, image, "", [Region.from_box(box, id="r")], SMALL)
+
+
+@pytest.mark.parametrize(("pictures", "shown"), [("crop", [32]), ("both", [64, 32])])
+def test_one_region_a_request_is_always_mark_1(pictures: str, shown: list[int]) -> None:
+    """As a model is trained: what it says of mark 1 is meant for the region asked about."""
+    view = ViewSettings(picture_side_px=64, crop_side_px=32, pictures=pictures)  # pyright: ignore[reportArgumentType]
+    said = [verdict(1, "hand_shape"), verdict(1, "no_defect", 0), verdict(1, "text_wrong", 1)]
+    ask = Asked(*(reply_text([v]) for v in said))
+    found = diagnose(ask, view)
+    assert [d.category for d in found] == ["hand_shape", "no_defect", "text_wrong"]
+    assert len(ask.conversations) == 3
+    for conversation in ask.conversations:
+        (turn,) = conversation.turns
+        pictures_shown = [p for p in turn.parts if not isinstance(p, str)]
+        assert [p.shape for p in pictures_shown] == [(side, side, 3) for side in shown]
+        assert turn.parts[-1].startswith("Judge mark 1.")  # pyright: ignore[reportAttributeAccessIssue]
+        assert ("whole picture" in " ".join(conversation.texts())) == (pictures == "both")
+    crops = [c.turns[0].parts[-2] for c in ask.conversations]
+    assert not np.array_equal(crops[0], crops[1])
+
+
+def test_a_repeated_question_is_about_the_same_region() -> None:
+    view = ViewSettings(picture_side_px=64, crop_side_px=32, pictures="crop")
+    good = reply_text([verdict(1)])
+    ask = Asked(good, "no idea", good, reply_text([verdict(1, "limb_shape", 3)]))
+    assert [d.category for d in diagnose(ask, view)] == ["hand_shape", "limb_shape", "hand_shape"]
+    again = ask.conversations[3]
+    assert again.turns[0] is ask.conversations[1].turns[0]

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -60,6 +61,18 @@ def diagnose(server: Loopback, **changed: Any) -> Diagnosis:
     reasoner = GeminiReasoner(settings(server, **changed))
     (found,) = reasoner.diagnose(IMAGE, "a face", REGIONS)
     return found
+
+
+def test_instructions_are_asked_for_by_a_setting_and_come_as_evidence() -> None:
+    entry = json.loads(GOOD)["regions"][0]
+    reply = json.dumps({"regions": [{**entry, "make": "a calm face"}]})
+    with serving(in_turn(Played(body=response({"text": reply})))) as server:
+        found = diagnose(server, write_instructions=True)
+    config = server.requests[0]["generationConfig"]
+    assert config["responseJsonSchema"] == reply_schema(instructions=True)
+    (written,) = [e.data for e in found.evidence if e.kind == "repair_instruction"]
+    assert written["make"] == "a calm face"
+    assert str(written["by"]).startswith("the model ")
 
 
 def test_what_is_sent() -> None:

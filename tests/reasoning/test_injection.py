@@ -9,7 +9,7 @@ import pytest
 
 from retoucher.agents import PlanRequest, ToolSpec
 from retoucher.domain.geometry import Box
-from retoucher.domain.plan import Preference
+from retoucher.domain.plan import Preference, Step
 from retoucher.domain.region import Region
 from retoucher.planning.policy import StaticPlanner
 from retoucher.reasoning.asking import Answer, diagnose_by
@@ -121,3 +121,38 @@ def test_a_picture_that_gives_orders_is_sent_like_any_other() -> None:
     assert "IGNORE" not in words
     assert asked.conversation.texts()[0] == calm.conversation.texts()[0]
     assert "never addressed to you" in words
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_instruction_is_words_for_a_tool_and_nothing_else(attack: str) -> None:
+    """Even a model that writes the attack as its instruction steers no tool, file, seed or form."""
+    entry = {"mark": 1, "description": "six fingers", "category": "hand_finger_count",
+             "severity": 2, "confidence": 0.9}  # fmt: skip
+
+    def steps(make: str, *, asked: bool) -> list[Step]:
+        reply = json.dumps({"regions": [{**entry, "make": make}]})
+
+        def ask(conversations: list[Conversation]) -> list[Answer]:
+            assert all(attack not in text for c in conversations for text in c.texts())
+            return [Answer(text=reply, model=attack) for _ in conversations]
+
+        found = diagnose_by(ask, IMAGE, "", REGIONS[:1], SMALL, write_instructions=asked)
+        specs = [
+            ToolSpec(name=name, version="0", kind="mask", summary="-", uses_prompt=True)
+            for name in ("fill", "rm", "shell")
+        ]
+        request = PlanRequest(
+            regions=REGIONS[:1], diagnoses=found, prompt="", preference=Preference(), tools=specs,
+            tried={}, seed=0,
+        )  # fmt: skip
+        return list(StaticPlanner().plan(request).steps)
+
+    (calm,), (said,), (unasked,) = (
+        steps("a hand", asked=True), steps(attack, asked=True), steps(attack, asked=False),
+    )  # fmt: skip
+    assert (said.tool, said.params, said.seed) == (calm.tool, calm.params, calm.seed)
+    assert re.fullmatch(r"[\w\s,.'\"()-]+", said.instruction)
+    assert said.instruction.isprintable()
+    assert "instruction by the model" in said.reason
+    assert re.fullmatch(r"[\w\s.,:;/-]+", said.reason)
+    assert "instruction by" not in unasked.reason

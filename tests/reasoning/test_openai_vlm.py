@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import socket
 from dataclasses import replace
 from typing import Any
@@ -146,6 +147,20 @@ def test_the_last_form_that_is_refused_is_an_error_with_the_servers_words() -> N
         pytest.raises(PluginError, match=r"error 400: .*image is too large"),
     ):
         diagnose(server)
+
+
+def test_instructions_are_asked_for_by_a_setting_and_come_as_evidence() -> None:
+    rows = [{**entry(mark).model_dump(), "make": f"cup {mark}"} for mark in (1, 2)]
+    reply = completion(json.dumps({"regions": rows}))
+    with serving(in_turn(Played(body=reply))) as server:
+        found = diagnose(server, write_instructions=True)
+    form = server.requests[0]["response_format"]
+    assert form["json_schema"]["schema"] == reply_schema(instructions=True)
+    assert '"make"' in json.dumps(server.requests[0]["messages"][0]).replace("\\", "")
+    written = [
+        [e.data["make"] for e in d.evidence if e.kind == "repair_instruction"] for d in found
+    ]
+    assert written == [["cup 1"], ["cup 2"]]
 
 
 def test_vllms_own_field() -> None:

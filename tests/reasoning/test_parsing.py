@@ -2,7 +2,7 @@ import json
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from retoucher.domain.taxonomy import NO_DEFECT, UNKNOWN, taxonomy
@@ -194,6 +194,7 @@ json_values = st.recursive(
 
 
 @unhurried
+@example({"\\'": None}, True)
 @given(st.dictionaries(keys, json_values, min_size=1), st.booleans())
 def test_well_formed_json_is_read_as_json_does(value: dict[str, object], ascii_only: bool) -> None:
     found = complete_objects(json.dumps(value, ensure_ascii=ascii_only))
@@ -208,9 +209,10 @@ def plain(value: object) -> object:
     return value
 
 
-def test_the_schema_suits_strict_mode_and_the_model() -> None:
+@pytest.mark.parametrize("instructions", [False, True])
+def test_the_schema_suits_strict_mode_and_the_model(instructions: bool) -> None:
     """OpenAI's rules: every property required, no others, a subset of keywords, no references."""
-    schema = reply_schema()
+    schema = reply_schema(instructions=instructions)
 
     def check(node: object) -> None:
         if isinstance(node, dict):
@@ -225,11 +227,13 @@ def test_the_schema_suits_strict_mode_and_the_model() -> None:
 
     check(schema)
     entry = schema["properties"]["regions"]["items"]
-    assert list(entry["properties"]) == list(RegionReply.model_fields)
+    more = ["make"] if instructions else []
+    assert list(entry["properties"]) == [*RegionReply.model_fields, *more]
     assert entry["properties"]["category"]["enum"] == [*taxonomy(), NO_DEFECT, UNKNOWN]
 
 
 def test_openai_itself_finds_nothing_to_change_in_the_schema() -> None:
     strict = pytest.importorskip("openai.lib._pydantic", reason="needs the extra api")
-    ours = reply_schema()
-    assert strict._ensure_strict_json_schema(json.loads(json.dumps(ours)), path=(), root={}) == ours
+    for ours in (reply_schema(), reply_schema(instructions=True)):
+        copy = json.loads(json.dumps(ours))
+        assert strict._ensure_strict_json_schema(copy, path=(), root={}) == ours

@@ -100,8 +100,8 @@ def test_a_batch_answers_like_one_after_the_other(tiny: Path) -> None:
         questions(IMAGE, prompt, REGIONS[:count], VIEW)[0].conversation
         for prompt, count in (("", 1), ("a cat on a mat, oil painting", 2), ("x", 1))
     ]
-    single = reasoner(tiny)._ask(conversations)
-    together = reasoner(tiny, batch_size=3)._ask(conversations)
+    single = reasoner(tiny).ask(conversations)
+    together = reasoner(tiny, batch_size=3).ask(conversations)
     assert [a.text for a in together] == [a.text for a in single]
     assert [a.prompt_tokens for a in together] == [a.prompt_tokens for a in single]
     assert len({a.prompt_tokens for a in single}) == 3
@@ -146,7 +146,7 @@ def test_sampling_follows_its_seed_and_leaves_the_callers_alone(tiny: Path) -> N
     expected = torch.rand(1)
     torch.manual_seed(5)
     texts = [
-        reasoner(tiny, temperature=1.5, seed=seed)._ask([question.conversation])[0].text
+        reasoner(tiny, temperature=1.5, seed=seed).ask([question.conversation])[0].text
         for seed in (1, 1, 2)
     ]
     assert torch.equal(torch.rand(1), expected)

@@ -94,3 +94,32 @@ def test_pictures_are_sent_without_loss() -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must lie between"):
         ViewSettings(**wrong)  # pyright: ignore[reportArgumentType]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(size=st.tuples(st.integers(1, 90), st.integers(1, 90)), margin=st.floats(0, 3))
+def test_squares_of_one_size_whatever_the_picture(size: tuple[int, int], margin: float) -> None:
+    height, width = size
+    image = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    box = Box(width // 2, height // 2, width // 2 + 1, height // 2 + 1)
+    view = ViewSettings(pictures="both", picture_side_px=56, crop_side_px=28, margin=margin)
+    assert marked_picture(image, [box], view).shape == (56, 56, 3)
+    assert context_crop(image, box, view).shape == (28, 28, 3)
+
+
+def test_a_square_is_filled_up_with_grey_and_the_picture_not_stretched() -> None:
+    image = np.zeros((20, 40, 3), np.uint8)
+    view = ViewSettings(pictures="crop", crop_side_px=80, margin=10)
+    square = context_crop(image, Box(18, 8, 22, 12), view)
+    assert (square[:20] == 128).all()
+    assert (square[60:] == 128).all()
+    assert (square[20:60, :20] == 0).all()
+    outline = (square[..., 0] > 200) & (square[..., 1] < 40)
+    ys, xs = np.flatnonzero(outline.any(1)), np.flatnonzero(outline.any(0))
+    assert (ys[0] + ys[-1], xs[0] + xs[-1]) == (79, 79), "the mark lies in the middle"
+    assert ys[-1] - ys[0] == xs[-1] - xs[0] == 8 + 2 * 2 - 1
+
+
+def test_pictures_are_one_of_three() -> None:
+    with pytest.raises(ValueError, match="round, both or crop"):
+        ViewSettings(pictures="all")  # pyright: ignore[reportArgumentType]

@@ -84,7 +84,7 @@ def noise(sigma: float) -> Callable[[RgbArray], np.ndarray]:
 
 def test_the_right_repair_fits() -> None:
     checks = checked(lambda _: scene())
-    assert list(checks) == ["seam", "colour", "sharpness", "noise"]
+    assert list(checks) == ["seam", "colour", "sharpness", "noise", "mosaic"]
     assert all(check.passed for check in checks.values()), checks
 
 
@@ -118,6 +118,30 @@ def test_blocks_of_flat_colour_are_no_repair() -> None:
         return np.asarray(cv2.resize(small, (W, H), interpolation=cv2.INTER_NEAREST))
 
     assert not checked(pixelate)["sharpness"].passed
+    assert not checked(pixelate)["mosaic"].passed
+    tiles = np.random.default_rng(5).normal(0, 20, (H // 8, W // 8, 3)).repeat(8, 0).repeat(8, 1)
+    loud = checked(lambda rgb: pixelate(scene()) + tiles)  # no lack of contrast
+    assert not loud["mosaic"].passed
+    assert "a mosaic" in loud["mosaic"].detail
+
+
+def test_flat_ground_may_become_flat_ground() -> None:
+    """Drawings have hardly a pixel that differs from its neighbours; that is no mosaic."""
+    before = np.full((H, W, 3), 200, np.uint8)
+    cv2.circle(before, (95, 80), 12, (90, 60, 40), -1)
+    request = VerifyRequest(
+        before_rgb=before,
+        after_rgb=pasted(before, np.full((H, W, 3), 200, np.uint8)),
+        region=Region.from_box(BOX, id="r1"),
+        diagnosis=Diagnosis(
+            region_id="r1", category="object_structure", severity=2, description="", confidence=0.9
+        ),
+        changed_box=BOX,
+        prompt="",
+        saliency_before=SaliencyMap.zeros(H, W),
+        tool="t",
+    )
+    assert next(c for c in fit_checks(request, FitSettings()) if c.name == "mosaic").passed
 
 
 def test_lettering_may_become_paper() -> None:
@@ -157,11 +181,11 @@ def test_an_edit_of_one_pixel_at_the_corner_is_judged_too() -> None:
         saliency_before=SaliencyMap.zeros(H, W),
         tool="t",
     )
-    assert len(fit_checks(request, FitSettings())) == 4
+    assert len(fit_checks(request, FitSettings())) == 5
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    for wrong in ({"seam_ratio": 0.5}, {"colour": 0.0}, {"softness": 1.0}):
+    for wrong in ({"seam_ratio": 0.5}, {"colour": 0.0}, {"softness": 1.0}, {"variety": 1.5}):
         with pytest.raises(ConfigError):
             FitSettings(**wrong)
 

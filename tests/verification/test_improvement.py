@@ -165,7 +165,7 @@ def test_a_defect_that_only_moved_inside_the_region_counts_in_full() -> None:
 
 
 def test_a_small_fall_of_a_high_score_is_not_enough() -> None:
-    assert not judge(saliency_of_boxes(H, W, [BOX], 0.6), reading("OPEN")).accepted
+    assert not judge(saliency_of_boxes(H, W, [BOX], 0.7), reading("OPEN")).accepted
     assert judge(saliency_of_boxes(H, W, [BOX], 0.5), reading("OPEN")).accepted
 
 
@@ -215,3 +215,27 @@ def test_where_perception_saw_nothing_saliency_must_not_rise() -> None:
     assert judge(nothing, reading("OPEN"), before=nothing).accepted
     risen = saliency_of_boxes(H, W, [BOX], 0.05)
     assert not judge(risen, reading("OPEN"), before=nothing).accepted
+
+
+def test_what_asking_for_a_verdict_took_stands_in_it() -> None:
+    usage = Evidence(kind="vlm_usage", data={"requests": 1, "prompt_tokens": 70})
+    raw = Evidence(kind="vlm_reply", data={"replies": ["?"]})
+    said = replace(FINE, evidence=(usage, Evidence(kind="looks", data={}), raw))
+    judged = judge(SaliencyMap.zeros(H, W), said, diagnosis=replace(WRONG, evidence=()))
+    assert judged.evidence == (usage, raw)
+    others = ImprovementVerifier(
+        ScriptedPerceiver([saliency_of_boxes(H, W, [BOX]), SaliencyMap.zeros(H, W)]),
+        OneAnswer(replace(WRONG, evidence=(usage,))),
+        threshold=0.4,
+        settings=VerifySettings(),
+        found_by_others=True,
+    )
+    request = asked(None)
+    # Judges of their own look at the picture before the edit once, for all candidates.
+    assert [others.verify(request).evidence for _ in range(2)] == [(usage, usage), (usage,)]
+
+
+def test_what_the_pixels_rule_out_is_asked_nobody() -> None:
+    spoiled = smooth()
+    spoiled[BOX.slices] = 250
+    assert judge(SaliencyMap.zeros(H, W), FINE, after_rgb=spoiled).evidence == ()

@@ -11,6 +11,16 @@ from retoucher.domain.taxonomy import NO_DEFECT, is_verdict
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 
 
+REPAIR_INSTRUCTION = "repair_instruction"
+"""Kind of evidence: what the place should look like, as a reasoner or the user says it: {"make":
+words, "by": who}; who is `BY_USER`, or begins with "the model"."""
+BY_USER = "the user"
+VLM_USAGE = "vlm_usage"
+"""Kind of evidence: what the answers of a vision-language model took."""
+VLM_REPLY = "vlm_reply"
+"""Kind of evidence: its raw words, where they could not be understood."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """One measured fact behind a diagnosis. `kind` names the measurement, `data` holds plain JSON.

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from retoucher.domain.diagnosis import Diagnosis, Json
+from retoucher.domain.diagnosis import VLM_USAGE, Diagnosis, Evidence, Json
 from retoucher.domain.geometry import Box
 from retoucher.domain.plan import Step
 from retoucher.domain.region import Region
 from retoucher.domain.verdict import Verdict
 
 SCHEMA_VERSION = 1
-"""Raised when a reader of the old JSON would misread the new one."""
+"""Raised when a reader of the old JSON would misread the new one. A new field with a default is no
+such change: older files are read, and older readers name the field that they do not know."""
 
 
 class StopReason(StrEnum):
@@ -169,3 +170,18 @@ class Trace:
     @property
     def accepted(self) -> tuple[EditRecord, ...]:
         return tuple(edit for edit in self.edits if edit.outcome is Outcome.ACCEPTED)
+
+    @property
+    def vlm_usage(self) -> tuple[Mapping[str, Json], ...]:
+        """What every request to a vision-language model took, in order: diagnoses, then verdicts.
+
+        Each row holds "requests", "prompt_tokens", "completion_tokens", "cost_usd", "latency_s".
+        """
+        found: list[Evidence] = []
+        last: tuple[Diagnosis, ...] = ()
+        for rnd in self.rounds:
+            if rnd.diagnoses != last:  # an unchanged picture is not diagnosed again
+                found += [e for d in rnd.diagnoses for e in d.evidence]
+                last = rnd.diagnoses
+            found += [e for edit in rnd.edits if edit.verdict for e in edit.verdict.evidence]
+        return tuple(e.data for e in found if e.kind == VLM_USAGE)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from retoucher.domain.diagnosis import Evidence
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
@@ -25,6 +27,8 @@ class Verdict:
         reason: one sentence a person understands.
         score_before, score_after: the region's defect score, 0 to 1, before and after the edit.
         checks: everything that was compared, in order.
+        evidence: what asking models for this verdict took (kinds "vlm_usage" and "vlm_reply"), of
+            all candidates where several were judged; diagnoses of the round have their own.
     """
 
     accepted: bool
@@ -32,6 +36,7 @@ class Verdict:
     score_before: float
     score_after: float
     checks: tuple[Check, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
     @property
     def improvement(self) -> float:

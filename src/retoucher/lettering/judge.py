@@ -66,7 +66,9 @@ class LetteringJudge:
 
     def __init__(self, reader: TextReader | None = None) -> None:
         self.reader = reader or shared_reader()
-        self._cache: OrderedDict[tuple[bytes, str], Judgement] = OrderedDict()
+        self._cache: OrderedDict[tuple[bytes, str], tuple[tuple[TextLine, ...], Judgement]] = (
+            OrderedDict()
+        )
         self._lock = threading.Lock()
 
     @property
@@ -94,14 +96,14 @@ class LetteringJudge:
         lines = self.reader.read(image_rgb)
         key = picture_key(image_rgb), prompt
         with self._lock:
-            if key not in self._cache:
+            if key not in self._cache or self._cache[key][0] is not lines:
                 asked = asked_phrases(prompt)
                 judging = _Judging(self.reader, image_rgb, prompt, lines, asked)
-                self._cache[key] = judging.run()
+                self._cache[key] = lines, judging.run()
                 if len(self._cache) > self.reader.settings.cache_size:
                     self._cache.popitem(last=False)
             self._cache.move_to_end(key)
-            return self._cache[key]
+            return self._cache[key][1]
 
 
 @cache

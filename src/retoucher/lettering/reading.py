@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -18,14 +19,20 @@ from retoucher.lettering.ctc import Decoded, LatinAlphabet, alignment_log_prob, 
 from retoucher.lettering.edits import edit_distance
 from retoucher.lettering.engine import EngineSettings, OcrEngine, engine_version, model_digests
 from retoucher.lettering.quads import crop_quad, quad_height_px, rotate_quad, slice_quad
+from retoucher.lettering.rereading import changes, is_cut, reading_order, touches
+from retoucher.looking import Basis, basis_of
 
 RgbArray = NDArray[np.uint8]
 QuadArray = NDArray[np.float64]
+Found = tuple[QuadArray, float]
+"""A quad of text, picture pixels, and how sure the detector is."""
 
 _TALL = 1.5
 """A quad this many times taller than wide holds text turned by a quarter."""
 _SURE = 0.9
 """A line read at least this well is not tried upside down."""
+_SAME = 0.5
+"""Two quads that overlap so much (IoU of their bounds) are the same line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +99,16 @@ class TextLine:
 class TextReader:
     """Reads pictures with RapidOCR; the same picture is read once.
 
-    The networks are loaded at the first reading. Readings are deterministic and may be asked for
-    from several threads, one at a time.
+    Where the loop says since which state a picture is looked at (`looking_since`), only the places
+    that changed are read again. The networks are loaded at the first reading. Readings are
+    deterministic and may be asked for from several threads, one at a time.
     """
 
     def __init__(self, settings: ReaderSettings | None = None) -> None:
         self.settings = settings or ReaderSettings()
         self._engine: OcrEngine | None = None
         self._latin: LatinAlphabet | None = None
-        self._cache: OrderedDict[bytes, tuple[TextLine, ...]] = OrderedDict()
+        self._cache: OrderedDict[bytes, tuple[TextLine, ...] | None] = OrderedDict()
         self._lock = threading.RLock()
 
     @property
@@ -135,35 +143,38 @@ class TextReader:
         if image_rgb.size == 0:
             return ()
         pixels = np.ascontiguousarray(image_rgb)
-        key = picture_key(pixels)
+        key, basis = picture_key(pixels), basis_of(image_rgb)
         with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
-            lines = self._read(pixels)
-            self._cache[key] = lines
+            if basis is not None and (lines := self._read_since(pixels, key, basis)) is not None:
+                return lines
+            return self._kept(key, lambda: self._read(pixels)) or ()
+
+    def _kept(
+        self, key: bytes, read: Callable[[], tuple[TextLine, ...] | None]
+    ) -> tuple[TextLine, ...] | None:
+        """What was read under this key before, or is now."""
+        if key not in self._cache:
+            self._cache[key] = read()
             while len(self._cache) > self.settings.cache_size:
                 self._cache.popitem(last=False)
-            return lines
+        self._cache.move_to_end(key)
+        return self._cache[key]
 
-    def read_crop(
-        self, image_rgb: RgbArray, box: Box, *, margin_px: int = 0
-    ) -> tuple[TextLine, ...]:
-        """Lines inside a part of a picture, read from that part alone, in picture coordinates.
+    def _read_since(
+        self, pixels: RgbArray, key: bytes, basis: Basis
+    ) -> tuple[TextLine, ...] | None:
+        """Lines by those of the basis, read again where the pictures differ; None: read it whole.
 
-        Args:
-            image_rgb: uint8 (H, W, 3).
-            box: the part; what lies outside the picture is left out.
-            margin_px: read so much around the box too.
-
-        Raises:
-            InputError: as `read`.
+        It depends on the two pictures alone, not on whether this one was read whole before.
         """
-        part = box.expand(margin_px).clip(*image_rgb.shape[:2])
-        if part is None:
-            return ()
-        shift = np.array([part.x0, part.y0], np.float64)
-        return tuple(_shifted(line, shift) for line in self.read(image_rgb[part.slices]))
+        earlier = np.ascontiguousarray(basis.image_rgb)
+        earlier_key = picture_key(earlier)
+        lines = self._kept(earlier_key, lambda: self._read(earlier)) or ()
+        if key == earlier_key:
+            return lines
+        again = self._kept(key + earlier_key, lambda: self._read_changes(pixels, earlier, lines))
+        basis.used |= again is not None
+        return again
 
     def reread(self, image_rgb: RgbArray, quad_xy: QuadArray) -> tuple[str, float]:
         """What one line says when its quad is given, and the confidence; no detection."""
@@ -201,13 +212,42 @@ class TextReader:
     def _read(self, image_rgb: RgbArray) -> tuple[TextLine, ...]:
         engine, _ = self._loaded()
         canvas, scale_xy = self._detection_canvas(image_rgb)
-        found = [(quad / scale_xy, score) for quad, score in engine.detect(canvas)]
-        found = [(_inside(quad, image_rgb), score) for quad, score in found]
-        found = [(q, s) for q, s in found if quad_height_px(q) >= 2 and _width_px(q) >= 2]
+        found = _in_picture(engine.detect(canvas), scale_xy, image_rgb)
         if len(found) > self.settings.max_lines:
             keep = sorted(range(len(found)), key=lambda i: -cv2.contourArea(_f32(found[i][0])))
             found = [found[i] for i in sorted(keep[: self.settings.max_lines])]
         return tuple(self._read_lines(image_rgb, found))
+
+    def _read_changes(
+        self, image_rgb: RgbArray, earlier_rgb: RgbArray, lines: tuple[TextLine, ...]
+    ) -> tuple[TextLine, ...] | None:
+        """The earlier picture's lines, with those at changed places read again; None: read all."""
+        engine, _ = self._loaded()
+        canvas, scale_xy = self._detection_canvas(image_rgb)
+        earlier, _ = self._detection_canvas(earlier_rgb)
+        quads = [line.quad_xy * scale_xy for line in lines]
+        what = changes((canvas != earlier).any(axis=2), quads)
+        if what is None or len(lines) >= self.settings.max_lines:
+            return None
+        kept = [lines[i] for i in what.kept]
+        bounds = [_bounds(line.quad_xy) for line in kept]
+        found: list[Found] = []
+        for window in what.windows:
+            for quad, score in engine.detect(canvas[window.slices]):
+                placed = quad + np.array([window.x0, window.y0], np.float64)
+                if not touches(placed, what.again):
+                    continue
+                if is_cut(placed, window, *canvas.shape[:2]):
+                    return None
+                found.append((placed, score))
+        found = [
+            (quad, score)
+            for quad, score in _in_picture(found, scale_xy, image_rgb)
+            if not any(_bounds(quad).iou(other) > _SAME for other in bounds)
+        ]
+        together = [*kept, *self._read_lines(image_rgb, found)]
+        order = reading_order([line.quad_xy * scale_xy for line in together])
+        return tuple(together[i] for i in order)
 
     def _detection_canvas(self, image_rgb: RgbArray) -> tuple[RgbArray, NDArray[np.float64]]:
         """The picture at detection size, padded to sides of at least 64 px, and its scale."""
@@ -225,9 +265,7 @@ class TextReader:
         canvas = cv2.copyMakeBorder(resized, 0, pad_h, 0, pad_w, cv2.BORDER_REPLICATE)
         return np.asarray(canvas, np.uint8), np.array([new_w / w, new_h / h])
 
-    def _read_lines(
-        self, image_rgb: RgbArray, found: list[tuple[QuadArray, float]]
-    ) -> list[TextLine]:
+    def _read_lines(self, image_rgb: RgbArray, found: list[Found]) -> list[TextLine]:
         """Reads each quad upright; tall ones turned both ways, unsure ones upside down too."""
         upright = [rotate_quad(q, 1) if _is_tall(q) else q for q, _ in found]
         best = list(zip(upright, self._recognise(image_rgb, upright), strict=True))
@@ -284,24 +322,17 @@ def _readability(found: Decoded) -> float:
     return found.confidence if len(found.text) > 1 else 0.5 * found.confidence
 
 
-def _shifted(line: TextLine, shift: QuadArray) -> TextLine:
-    words = tuple(
-        TextWord(
-            text=w.text,
-            quad_xy=w.quad_xy + shift,
-            confidence=w.confidence,
-            char_confidences=w.char_confidences,
-        )
-        for w in line.words
-    )
-    return TextLine(
-        text=line.text,
-        quad_xy=line.quad_xy + shift,
-        confidence=line.confidence,
-        words=words,
-        detection=line.detection,
-        decoded=line.decoded,
-    )
+def _in_picture(
+    found: Sequence[Found], scale_xy: NDArray[np.float64], image_rgb: RgbArray
+) -> list[Found]:
+    """From the detector's canvas to picture pixels; specks are left out."""
+    placed = [(_inside(quad / scale_xy, image_rgb), score) for quad, score in found]
+    return [(q, s) for q, s in placed if quad_height_px(q) >= 2 and _width_px(q) >= 2]
+
+
+def _bounds(quad: QuadArray) -> Box:
+    low, high = np.floor(quad.min(0)), np.ceil(quad.max(0))
+    return Box(int(low[0]), int(low[1]), int(high[0]) + 1, int(high[1]) + 1)
 
 
 def _inside(quad: QuadArray, image_rgb: RgbArray) -> QuadArray:

@@ -15,12 +15,9 @@ from importlib import resources
 from typing import Any, cast
 
 from retoucher.agents import ToolSpec
-from retoucher.domain.diagnosis import Diagnosis, Json
+from retoucher.domain.diagnosis import BY_USER, REPAIR_INSTRUCTION, Diagnosis, Json
 from retoucher.domain.plan import Preference
 from retoucher.domain.taxonomy import taxonomy
-
-WRITTEN = "repair_instruction"
-"""Kind of evidence with which a reasoner writes the instruction itself: data {"make": words}."""
 
 _MOST_WRITTEN_CHARS = 300
 _SEVERITY_SHARE = {1: 0.8, 2: 0.9, 3: 1.0}
@@ -61,15 +58,21 @@ class Wording:
         instruction: what the place should look like.
         params: `Step.params` for this tool.
         context_factor: `Step.context_factor` for this tool.
+        by: who wrote what the place should look like; None: our template.
     """
 
     instruction: str
     params: dict[str, Json] = field(default_factory=dict[str, Json])
     context_factor: float | None = None
+    by: str | None = None
 
 
 def word(diagnosis: Diagnosis, prompt: str, spec: ToolSpec, preference: Preference) -> Wording:
     """The words and numbers for one repair by one tool.
+
+    What the place should look like, the first that there is: the user's own words, the lettering
+    that is known to belong there, what the reasoner wrote (evidence of kind "repair_instruction",
+    as the user's), our template.
 
     Args:
         diagnosis: what is wrong; its description and evidence fill the template.
@@ -78,12 +81,17 @@ def word(diagnosis: Diagnosis, prompt: str, spec: ToolSpec, preference: Preferen
         preference: `keep_identity` decides about faces.
     """
     row = _row(diagnosis.category)
-    make = _written(diagnosis) or _made(row, diagnosis, prompt)
+    make, by = _written(diagnosis) or ("", None)
+    known = _known(row, diagnosis)
+    if known is not None and by != BY_USER:
+        make, by = known, None
+    if not make:
+        make = _made(row, diagnosis, prompt)
     keeps_face = preference.keep_identity and _dimension(diagnosis.category) == "face"
     if keeps_face:
         make = f"{make}, {row['same_person']}"
     if not spec.uses_prompt:
-        return Wording(instruction=make)
+        return Wording(instruction=make, by=by)
     make = ", ".join([make, *_style_words(prompt)])
     params: dict[str, Json] = {"negative_prompt": str(row["negative"])}
     if spec.kind == "mask":
@@ -93,13 +101,18 @@ def word(diagnosis: Diagnosis, prompt: str, spec: ToolSpec, preference: Preferen
         params["strength"] = round(strength, 2)
     else:
         make = str(row["instruct"]).format(make=make)
-    return Wording(instruction=make, params=params, context_factor=row.get("context"))
+    return Wording(instruction=make, params=params, context_factor=row.get("context"), by=by)
+
+
+def _known(row: dict[str, Any], diagnosis: Diagnosis) -> str | None:
+    """The lettering that belongs there; read, or asked for, it is no matter of opinion."""
+    intended = [str(e.data["intended"]) for e in diagnosis.evidence if e.kind == "intended_text"]
+    if not intended or "make_known" not in row:
+        return None
+    return str(row["make_known"]).format(intended=" ".join(intended))
 
 
 def _made(row: dict[str, Any], diagnosis: Diagnosis, prompt: str) -> str:
-    intended = [str(e.data["intended"]) for e in diagnosis.evidence if e.kind == "intended_text"]
-    if intended and "make_known" in row:
-        return str(row["make_known"]).format(intended=" ".join(intended))
     words = str(row["make"]).format(**_fields(diagnosis, prompt))
     return re.sub(r"\s+([,.])", r"\1", " ".join(words.split())).strip(" ,")
 
@@ -125,14 +138,18 @@ def _fields(diagnosis: Diagnosis, prompt: str) -> dict[str, str]:
     }
 
 
-def _written(diagnosis: Diagnosis) -> str | None:
-    """The reasoner's own words, as one short line of plain text; None where it wrote none."""
+def _written(diagnosis: Diagnosis) -> tuple[str, str] | None:
+    """The reasoner's own words, as one short line of plain text, and who it is; None without."""
     for evidence in diagnosis.evidence:
-        if evidence.kind == WRITTEN:
-            text = " ".join(re.sub(r"[^\w\s,.'\"()-]", " ", str(evidence.data["make"])).split())
+        if evidence.kind == REPAIR_INSTRUCTION:
+            text = _plain(evidence.data.get("make"), r"[^\w\s,.'\"()-]")[:_MOST_WRITTEN_CHARS]
             if text:
-                return text[:_MOST_WRITTEN_CHARS]
+                return text, _plain(evidence.data.get("by"), r"[^\w\s.:/-]") or "the reasoner"
     return None
+
+
+def _plain(words: Json, unwanted: str) -> str:
+    return " ".join(re.sub(unwanted, " ", words).split()) if isinstance(words, str) else ""
 
 
 def _style_words(prompt: str) -> list[str]:

@@ -138,7 +138,7 @@ def _step(
         region_id=region.id,
         tool=tool.name,
         instruction=wording.instruction,
-        reason=why + after,
+        reason=why + after + (f"; instruction by {wording.by}" if wording.by else ""),
         seed=seed,
         params=wording.params,
         context_factor=wording.context_factor,

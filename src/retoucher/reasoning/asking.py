@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retoucher.domain.diagnosis import Diagnosis, Evidence, Json
+from retoucher.domain.diagnosis import (
+    REPAIR_INSTRUCTION,
+    VLM_REPLY,
+    VLM_USAGE,
+    Diagnosis,
+    Evidence,
+    Json,
+)
 from retoucher.domain.region import Region
-from retoucher.domain.taxonomy import UNKNOWN
+from retoucher.domain.taxonomy import NO_DEFECT, UNKNOWN
 from retoucher.errors import InputError
 from retoucher.reasoning.conversation import Conversation, Question, questions, repair_question
 from retoucher.reasoning.parsing import understand
@@ -27,6 +34,8 @@ Finish: TypeAlias = Literal["stop", "length", "refused", "other"]
 
 MAX_RAW_CHARS = 4000
 """So much of a reply that was not understood is kept in the trace."""
+MAX_NAME_CHARS = 80
+"""So much of the name by which a model says who it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +68,15 @@ Ask: TypeAlias = Callable[[Sequence[Conversation]], Sequence[Answer]]
 """One answer per conversation, in their order. Raises a `RetoucherError` where none can be had."""
 
 
+@runtime_checkable
+class Asks(Protocol):
+    """A reasoner that puts conversations to a model, and so can be asked other things, too."""
+
+    def ask(self, conversations: Sequence[Conversation]) -> Sequence[Answer]:
+        """See `Ask`."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class _Case:
     """A question with all that became of it."""
@@ -67,6 +85,7 @@ class _Case:
     answers: list[Answer]
     verdicts: dict[int, RegionReply]
     problems: list[str]
+    instructions: dict[int, Evidence]
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -80,6 +99,12 @@ class _Case:
             return
         understood = understand(answer.text, marks)
         self.verdicts.update(understood.verdicts)
+        for mark, make in understood.instructions.items():
+            words: dict[str, Json] = {
+                "make": make,
+                "by": f"the model {one_line(answer.model, MAX_NAME_CHARS)}",
+            }
+            self.instructions[mark] = Evidence(kind=REPAIR_INSTRUCTION, data=words)
         self.problems.extend(understood.problems)
         if answer.finish == "length" and self.missing:
             self.problems.append("the answer was cut off at the token limit")
@@ -91,6 +116,8 @@ def diagnose_by(
     prompt: str,
     regions: Sequence[Region],
     settings: ViewSettings,
+    *,
+    write_instructions: bool = False,
 ) -> tuple[Diagnosis, ...]:
     """One diagnosis per region, in their order.
 
@@ -104,6 +131,8 @@ def diagnose_by(
         prompt: "" when unknown.
         regions: of the picture; without any, nothing is asked.
         settings: what is shown.
+        write_instructions: also ask what to make of each defect; what a reply says of that is
+            evidence of kind "repair_instruction": its words ("make") and the model ("by").
 
     Raises:
         InputError: the picture is no such array, or a region lies outside of it.
@@ -112,15 +141,26 @@ def diagnose_by(
     if not regions:
         return ()
     _check(image_rgb, regions)
-    cases = [
-        _Case(question, [], {}, []) for question in questions(image_rgb, prompt, regions, settings)
-    ]
+    asked = questions(image_rgb, prompt, regions, settings, instructions=write_instructions)
+    cases = [_Case(question, [], {}, [], {}) for question in asked]
     for case, answer in zip(cases, _asked(ask, [c.question for c in cases]), strict=True):
         case.take(answer, case.question.marks)
     again = [case for case in cases if case.missing and case.answers[0].finish != "refused"]
-    repairs = [repair_question(c.question, c.answers[0].text, c.missing, c.problems) for c in again]
+    repairs = [
+        repair_question(
+            c.question,
+            c.answers[0].text,
+            c.missing,
+            c.problems,
+            instructions=write_instructions,
+        )
+        for c in again
+    ]
     for case, repair, answer in zip(again, repairs, _asked(ask, repairs), strict=True):
         case.take(answer, repair.marks)
+    if not write_instructions:
+        for case in cases:
+            case.instructions.clear()  # nobody asked for them
     diagnoses = [d for case in cases for d in _diagnoses(case, regions)]
     return tuple(diagnoses)
 
@@ -144,14 +184,16 @@ def _asked(ask: Ask, asked: Sequence[Question]) -> Sequence[Answer]:
 
 def _diagnoses(case: _Case, regions: Sequence[Region]) -> list[Diagnosis]:
     out: list[Diagnosis] = []
-    for mark in case.question.marks:
+    for mark, index in zip(case.question.marks, case.question.regions, strict=True):
         evidence = (_usage(case.answers),) if mark == case.question.marks[0] else ()
         verdict = case.verdicts.get(mark)
-        region_id = regions[mark - 1].id
+        region_id = regions[index].id
         if verdict is None:
             out.append(_not_understood(region_id, case, evidence))
             continue
         unknown = verdict.category == UNKNOWN
+        if verdict.category not in (UNKNOWN, NO_DEFECT) and mark in case.instructions:
+            evidence = (*evidence, case.instructions[mark])
         out.append(
             Diagnosis(
                 region_id=region_id,
@@ -169,7 +211,7 @@ def _not_understood(region_id: str, case: _Case, evidence: tuple[Evidence, ...])
     refused = case.answers[-1].finish == "refused"
     raw: list[Json] = [(a.text or a.note)[:MAX_RAW_CHARS] for a in case.answers]
     kept = Evidence(
-        kind="vlm_reply",
+        kind=VLM_REPLY,
         data={
             "replies": raw,
             "finish": [a.finish for a in case.answers],
@@ -191,7 +233,7 @@ def _not_understood(region_id: str, case: _Case, evidence: tuple[Evidence, ...])
 def _usage(answers: Sequence[Answer]) -> Evidence:
     """What the answers of one question took, all together; None where it was not counted."""
     return Evidence(
-        kind="vlm_usage",
+        kind=VLM_USAGE,
         data={
             "model": answers[0].model,
             "form": answers[-1].form,
@@ -207,21 +249,6 @@ def _usage(answers: Sequence[Answer]) -> Evidence:
 def _total(counts: Sequence[int | None] | Sequence[float | None]) -> int | float | None:
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
-
-
-def price(
-    prompt_tokens: int | None,
-    completion_tokens: int | None,
-    usd_per_million_prompt: float | None,
-    usd_per_million_completion: float | None,
-) -> float | None:
-    """Cost in USD of so many tokens; None where a count or a price is not known."""
-    if prompt_tokens is None or completion_tokens is None:
-        return None
-    if usd_per_million_prompt is None or usd_per_million_completion is None:
-        return None
-    in_usd = prompt_tokens * usd_per_million_prompt
-    return (in_usd + completion_tokens * usd_per_million_completion) / 1e6
 
 
 def one_line(text: str, limit: int = 300) -> str:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-import retoucher
-from retoucher.agents import RgbArray
-from retoucher.domain.diagnosis import Diagnosis, Json
-from retoucher.domain.region import Region
-from retoucher.domain.trace import AgentInfo
 from retoucher.errors import ConfigError, MissingDependencyError, PluginError, RetoucherError
-from retoucher.reasoning.asking import Answer, Finish, diagnose_by, one_line, price
+from retoucher.reasoning.asking import Answer, Finish, one_line
 from retoucher.reasoning.conversation import Conversation, Part
-from retoucher.reasoning.lettering_evidence import LetteringEvidence
 from retoucher.reasoning.reply import reply_schema
-from retoucher.reasoning.views import ViewSettings, png_bytes
+from retoucher.reasoning.views import png_bytes
+from retoucher.reasoning.vlm import RemoteReasoner, RemoteSettings
 
 if TYPE_CHECKING:
     from google.genai import Client
@@ -36,41 +28,21 @@ _FINISH: dict[str, Finish] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GeminiSettings:
-    """Which model, and how it is asked.
+class GeminiSettings(RemoteSettings):
+    """Which model, and how it is asked; see `RemoteSettings`. Name the model: they retire often.
 
     Attributes:
-        model: as Google names it; must be given, as models are retired often.
         base_url: of another host that speaks the same API; None: Google's.
-        api_key_env: environment variable that holds the key. None: GEMINI_API_KEY for Google's
-            host, and no key for any other.
-        temperature, seed, thinking_budget: None: the model's own.
-        max_tokens: of one reply, thinking included.
-        timeout_s: for one try.
-        retries: further tries after a connection error, 408, 429 or 5xx, with growing pauses.
-        concurrency: so many requests at a time.
-        usd_per_million_prompt_tokens, usd_per_million_completion_tokens: to reckon the cost.
-        lettering: add what the lettering reader measured (see `LetteringEvidence`).
-        view: what is shown.
+        api_key_env: None: GEMINI_API_KEY for Google's host, and no key for any other.
+        thinking_budget: in tokens; None: the model's own.
 
     Raises:
         ValueError: on a value out of range or a URL that is none.
     """
 
-    model: str = ""
     base_url: str | None = None
-    api_key_env: str | None = None
-    temperature: float | None = 0.0
-    seed: int | None = 0
     thinking_budget: int | None = None
     max_tokens: int = 4096
-    timeout_s: float = 120.0
-    retries: int = 4
-    concurrency: int = 2
-    usd_per_million_prompt_tokens: float | None = None
-    usd_per_million_completion_tokens: float | None = None
-    lettering: bool = True
-    view: ViewSettings = field(default_factory=ViewSettings)
 
     def __post_init__(self) -> None:
         if self.base_url is not None:
@@ -80,68 +52,16 @@ class GeminiSettings:
                     "base_url must be a http or https URL without a user name, got "
                     f"{one_line(self.base_url)!r}"
                 )
-        if not self.timeout_s > 0:
-            raise ValueError(f"timeout_s must be positive, got {self.timeout_s}")
-        if not 0 <= self.retries <= 20 or not 1 <= self.concurrency <= 64 or self.max_tokens < 1:
-            raise ValueError(
-                "retries must lie between 0 and 20, concurrency between 1 and 64, and max_tokens "
-                f"above 0; got {self.retries}, {self.concurrency} and {self.max_tokens}"
-            )
+        RemoteSettings.__post_init__(self)
 
 
-class GeminiReasoner:
-    """Diagnoses by a Gemini model.
-
-    Args:
-        settings: which one.
-        clock: in seconds, for the latency in the trace.
-    """
+class GeminiReasoner(RemoteReasoner[GeminiSettings, "Client"]):
+    """Diagnoses by a Gemini model."""
 
     settings_type = GeminiSettings
-
-    def __init__(
-        self,
-        settings: GeminiSettings | None = None,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self._settings = settings or GeminiSettings()
-        self._clock = clock
-        self._lettering = LetteringEvidence() if self._settings.lettering else None
-
-    @property
-    def info(self) -> AgentInfo:
-        return AgentInfo(
-            role="reasoner",
-            name="gemini",
-            version=retoucher.__version__,
-            weights=dict(self._lettering.weights) if self._lettering else {},
-            device="remote",
-            settings=cast("dict[str, Json]", asdict(self._settings)),
-        )
-
-    def diagnose(
-        self, image_rgb: RgbArray, prompt: str, regions: Sequence[Region]
-    ) -> tuple[Diagnosis, ...]:
-        """One diagnosis per region, in their order; see `diagnose_by`.
-
-        Raises:
-            ConfigError: no model is named, the key is missing or refused, or the model is unknown.
-            PluginError: the host cannot be reached, is too slow, or answers with an error.
-            MissingDependencyError: the extra "api" is not installed.
-            InputError: as `diagnose_by`.
-        """
-        diagnoses = diagnose_by(self._ask, image_rgb, prompt, regions, self._settings.view)
-        if self._lettering is None:
-            return diagnoses
-        return self._lettering.added(diagnoses, image_rgb, prompt, regions)
-
-    def _ask(self, conversations: Sequence[Conversation]) -> list[Answer]:
-        workers = self._settings.concurrency
-        with self._client() as client, ThreadPoolExecutor(max_workers=workers) as pool:
-            return list(pool.map(partial(self._answer, client), conversations))
+    name = "gemini"
 
     def _client(self) -> Client:
-        """A client for one round; no connection is kept open between rounds."""
         settings = self._settings
         if not settings.model:
             raise ConfigError(
@@ -180,7 +100,7 @@ def _config(settings: GeminiSettings, conversation: Conversation) -> GenerateCon
     return types.GenerateContentConfig(
         system_instruction=conversation.system,
         response_mime_type="application/json",
-        response_json_schema=reply_schema(),
+        response_json_schema=reply_schema(instructions=settings.write_instructions),
         temperature=settings.temperature,
         seed=settings.seed,
         max_output_tokens=settings.max_tokens,
@@ -231,12 +151,7 @@ def _answer(
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         latency_s=latency_s,
-        cost_usd=price(
-            prompt_tokens,
-            completion_tokens,
-            settings.usd_per_million_prompt_tokens,
-            settings.usd_per_million_completion_tokens,
-        ),
+        cost_usd=settings.price(prompt_tokens, completion_tokens),
     )
 
 

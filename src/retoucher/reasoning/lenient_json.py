@@ -35,6 +35,7 @@ _TOKEN = re.compile(
 )
 _NO_KEY = re.compile(r"[{}\[\]:\"\n]|.{65}")
 _START = re.compile(r"[{\[]")
+_ESCAPE = re.compile(r"\\.", re.DOTALL)
 _WORDS: dict[str, None | bool | float] = {
     **dict.fromkeys(("null", "None", "undefined"), None),
     **dict.fromkeys(("true", "True"), True),
@@ -167,7 +168,8 @@ def _unescaped(content: str) -> str:
     """Escapes resolved as JSON has them; left as written where they are no JSON."""
     if "\\" not in content:
         return content
-    inner = re.sub(r'(?<!\\)((?:\\\\)*)"', r'\1\\"', content.replace("\\'", "'"))
+    plain = _ESCAPE.sub(lambda m: "'" if m[0] == "\\'" else m[0], content)
+    inner = re.sub(r'(?<!\\)((?:\\\\)*)"', r'\1\\"', plain)
     try:
         return str(json.loads(f'"{inner}"', strict=False))
     except ValueError:

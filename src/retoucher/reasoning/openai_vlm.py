@@ -5,25 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import os
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from urllib.parse import urlsplit, urlunsplit
 
-import retoucher
-from retoucher.agents import RgbArray
-from retoucher.domain.diagnosis import Diagnosis, Json
-from retoucher.domain.region import Region
-from retoucher.domain.trace import AgentInfo
+from retoucher.domain.diagnosis import Json
 from retoucher.errors import ConfigError, MissingDependencyError, PluginError, RetoucherError
-from retoucher.reasoning.asking import Answer, Finish, diagnose_by, one_line, price
+from retoucher.reasoning.asking import Answer, Finish, one_line
 from retoucher.reasoning.conversation import Conversation, Part
-from retoucher.reasoning.lettering_evidence import LetteringEvidence
 from retoucher.reasoning.reply import SCHEMA_NAME, reply_schema
-from retoucher.reasoning.views import ViewSettings, png_bytes
+from retoucher.reasoning.views import png_bytes
+from retoucher.reasoning.vlm import RemoteReasoner, RemoteSettings
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -36,65 +28,35 @@ _FINISH: dict[str, Finish] = {"stop": "stop", "length": "length", "content_filte
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenAISettings:
-    """Which server and model, and how it is asked.
+class OpenAISettings(RemoteSettings):
+    """Which server and model, and how it is asked; see `RemoteSettings`.
 
     Attributes:
-        model: as the server names it; must be given.
         base_url: of the API, with its "/v1".
-        api_key_env: environment variable that holds the key. None: OPENAI_API_KEY for OpenAI's own
-            host, and no key for any other, so that a key never goes to a server it is not meant
-            for.
+        api_key_env: None: OPENAI_API_KEY for OpenAI's own host, and no key for any other, so that
+            a key never goes to a server it is not meant for.
         response_format: how the form of the reply is asked for. "auto": JSON schema, then JSON
             mode, then words alone, as far as the server refuses.
         structured_outputs: begin with vLLM's own field of that name.
-        temperature, seed: None: not sent (some hosted models refuse them).
-        max_tokens: of one reply, thinking included.
-        token_limit_field: name of that limit. "auto": "max_completion_tokens" for OpenAI's own
-            host, else "max_tokens".
+        token_limit_field: name of the limit `max_tokens`. "auto": "max_completion_tokens" for
+            OpenAI's own host, else "max_tokens".
         reasoning_effort: sent where given ("low", "medium", ...).
-        timeout_s: for one try.
-        retries: further tries after a connection error, a time-out, 408, 409, 429 or 5xx, with
-            growing pauses or after the server's Retry-After.
-        concurrency: so many requests at a time.
-        usd_per_million_prompt_tokens, usd_per_million_completion_tokens: to reckon the cost; None:
-            only what the server itself reports.
-        lettering: add what the lettering reader measured (see `LetteringEvidence`).
-        view: what is shown.
 
     Raises:
         ValueError: on a value out of range or a URL that is none.
     """
 
-    model: str = ""
     base_url: str = "http://127.0.0.1:8000/v1"
-    api_key_env: str | None = None
     response_format: Literal["auto", "json_schema", "json_object", "text"] = "auto"
     structured_outputs: bool = False
-    temperature: float | None = 0.0
-    seed: int | None = 0
-    max_tokens: int = 2048
     token_limit_field: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
     reasoning_effort: str | None = None
-    timeout_s: float = 120.0
-    retries: int = 4
-    concurrency: int = 2
-    usd_per_million_prompt_tokens: float | None = None
-    usd_per_million_completion_tokens: float | None = None
-    lettering: bool = True
-    view: ViewSettings = field(default_factory=ViewSettings)
 
     def __post_init__(self) -> None:
         url = urlsplit(self.base_url)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"base_url must be a http or https URL, got {self.base_url!r}")
-        if not self.timeout_s > 0:
-            raise ValueError(f"timeout_s must be positive, got {self.timeout_s}")
-        if not 0 <= self.retries <= 20 or not 1 <= self.concurrency <= 64 or self.max_tokens < 1:
-            raise ValueError(
-                "retries must lie between 0 and 20, concurrency between 1 and 64, and max_tokens "
-                f"above 0; got {self.retries}, {self.concurrency} and {self.max_tokens}"
-            )
+        RemoteSettings.__post_init__(self)
 
     @property
     def forms(self) -> tuple[Form, ...]:
@@ -109,62 +71,19 @@ class OpenAISettings:
         return urlsplit(self.base_url).hostname or ""
 
 
-class OpenAIReasoner:
-    """Diagnoses by a vision-language model behind an OpenAI-compatible server.
-
-    Args:
-        settings: which one.
-        clock: in seconds, for the latency in the trace.
-    """
+class OpenAIReasoner(RemoteReasoner[OpenAISettings, "OpenAI"]):
+    """Diagnoses by a vision-language model behind an OpenAI-compatible server."""
 
     settings_type = OpenAISettings
+    name = "openai"
 
-    def __init__(
-        self,
-        settings: OpenAISettings | None = None,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self._settings = settings or OpenAISettings()
-        self._clock = clock
-        self._lettering = LetteringEvidence() if self._settings.lettering else None
-        self._refused_forms = 0  # so many of the strictest forms this server does not know
+    _refused_forms = 0
+    """So many of the strictest forms this server does not know."""
 
-    @property
-    def info(self) -> AgentInfo:
-        settings = cast("dict[str, Json]", asdict(self._settings))
-        return AgentInfo(
-            role="reasoner",
-            name="openai",
-            version=retoucher.__version__,
-            weights=dict(self._lettering.weights) if self._lettering else {},
-            device="remote",
-            settings={**settings, "base_url": _without_credentials(self._settings.base_url)},
-        )
-
-    def diagnose(
-        self, image_rgb: RgbArray, prompt: str, regions: Sequence[Region]
-    ) -> tuple[Diagnosis, ...]:
-        """One diagnosis per region, in their order; see `diagnose_by`.
-
-        Raises:
-            ConfigError: no model is named, the key is missing or refused, or the server does not
-                know the model.
-            PluginError: the server cannot be reached, is too slow, or answers with an error.
-            MissingDependencyError: the extra "api" is not installed.
-            InputError: as `diagnose_by`.
-        """
-        diagnoses = diagnose_by(self._ask, image_rgb, prompt, regions, self._settings.view)
-        if self._lettering is None:
-            return diagnoses
-        return self._lettering.added(diagnoses, image_rgb, prompt, regions)
-
-    def _ask(self, conversations: Sequence[Conversation]) -> list[Answer]:
-        workers = self._settings.concurrency
-        with self._client() as client, ThreadPoolExecutor(max_workers=workers) as pool:
-            return list(pool.map(partial(self._answer, client), conversations))
+    def _told(self) -> dict[str, Json]:
+        return {"base_url": _without_credentials(self._settings.base_url)}
 
     def _client(self) -> OpenAI:
-        """A client for one round; no connection is kept open between rounds."""
         if not self._settings.model:
             raise ConfigError(
                 "the reasoner openai needs the model's name: set options.reasoner.openai.model"
@@ -217,10 +136,11 @@ def _request(settings: OpenAISettings, conversation: Conversation, form: Form) -
     for name in ("temperature", "seed", "reasoning_effort"):
         if (value := getattr(settings, name)) is not None:
             request[name] = value
+    asked = reply_schema(instructions=settings.write_instructions)
     if form == "structured_outputs":
-        request["extra_body"] = {"structured_outputs": {"json": reply_schema()}}
+        request["extra_body"] = {"structured_outputs": {"json": asked}}
     elif form == "json_schema":
-        schema = {"name": SCHEMA_NAME, "strict": True, "schema": reply_schema()}
+        schema = {"name": SCHEMA_NAME, "strict": True, "schema": asked}
         request["response_format"] = {"type": "json_schema", "json_schema": schema}
     elif form == "json_object":
         request["response_format"] = {"type": "json_object"}
@@ -268,15 +188,8 @@ def _answer(body: str, form: Form, settings: OpenAISettings, latency_s: float) -
     refused = bool(refusal) and not content
     thinking = message.get("reasoning_content") or message.get("reasoning")
     reported = usage.get("cost")
-    cost = (
-        float(reported)
-        if isinstance(reported, int | float)
-        else price(
-            *counts,
-            settings.usd_per_million_prompt_tokens,
-            settings.usd_per_million_completion_tokens,
-        )
-    )
+    known = isinstance(reported, int | float)
+    cost = float(reported) if known else settings.price(*counts)
     return Answer(
         text=content,
         finish="refused" if refused else _FINISH.get(reason, "other"),

@@ -20,7 +20,11 @@ from pydantic import ValidationError
 
 from retoucher.domain.taxonomy import NO_DEFECT, UNKNOWN, taxonomy
 from retoucher.reasoning.lenient_json import JsonObject, Value, complete_objects
-from retoucher.reasoning.reply import MAX_DESCRIPTION_CHARS, RegionReply
+from retoucher.reasoning.reply import (
+    MAX_DESCRIPTION_CHARS,
+    MAX_INSTRUCTION_CHARS,
+    RegionReply,
+)
 
 Field = Literal["mark", "description", "category", "severity", "confidence"]
 
@@ -68,10 +72,13 @@ class Understood:
     Attributes:
         verdicts: by mark; only marks that were asked for.
         problems: what could not be understood, in our words.
+        instructions: by mark, what the place should look like ("make"), where a verdict says it in
+            words: one printable line of at most `MAX_INSTRUCTION_CHARS`.
     """
 
     verdicts: Mapping[int, RegionReply]
     problems: tuple[str, ...]
+    instructions: Mapping[int, str]
 
 
 def understand(text: str, marks: Sequence[int]) -> Understood:
@@ -86,6 +93,7 @@ def understand(text: str, marks: Sequence[int]) -> Understood:
         marks: numbers that were asked for.
     """
     verdicts: dict[int, RegionReply] = {}
+    instructions: dict[int, set[str]] = {}
     problems: list[str] = []
     conflicting: set[int] = set()
     strange: set[int] = set()
@@ -104,6 +112,7 @@ def understand(text: str, marks: Sequence[int]) -> Understood:
             if verdicts.setdefault(mark, verdict) != verdict:
                 conflicting.add(mark)
                 raise _Problem(f"mark {mark} has two different verdicts")
+            instructions.setdefault(mark, set()).update(_instructions(entry))
         except _Problem as problem:
             problems.append(str(problem))
     for mark in conflicting:
@@ -113,7 +122,15 @@ def understand(text: str, marks: Sequence[int]) -> Understood:
         verdicts.clear()
     if missing:
         problems.append(f"no verdict for mark {', '.join(map(str, missing))}")
-    return Understood(verdicts=verdicts, problems=tuple(dict.fromkeys(problems))[:_MAX_PROBLEMS])
+    return Understood(
+        verdicts=verdicts,
+        problems=tuple(dict.fromkeys(problems))[:_MAX_PROBLEMS],
+        instructions={
+            mark: said.pop()
+            for mark, said in instructions.items()
+            if mark in verdicts and len(said) == 1
+        },
+    )
 
 
 def category_of(words: str) -> str | None:
@@ -130,10 +147,10 @@ def category_of(words: str) -> str | None:
     return close.pop() if len(close) == 1 else None
 
 
-def clean_words(words: str) -> str:
-    """One line of printable characters, at most `MAX_DESCRIPTION_CHARS` long."""
+def clean_words(words: str, limit: int = MAX_DESCRIPTION_CHARS) -> str:
+    """One line of printable characters, at most `limit` long."""
     line = " ".join("".join(c if c.isprintable() else " " for c in words).split())
-    return line if len(line) <= MAX_DESCRIPTION_CHARS else line[: MAX_DESCRIPTION_CHARS - 1] + "…"
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _verdict(entry: JsonObject, mark: int) -> RegionReply:
@@ -154,6 +171,13 @@ def _verdict(entry: JsonObject, mark: int) -> RegionReply:
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise _Problem(reason) from error
+
+
+def _instructions(entry: JsonObject) -> set[str]:
+    """What the entry says under "make", in words; anything else there is nothing."""
+    said = [value for key, value in entry.pairs if _squeezed(key) == "make"]
+    words = {clean_words(v, MAX_INSTRUCTION_CHARS) for v in said if isinstance(v, str)}
+    return words - {""}
 
 
 def _without_thinking(text: str) -> str:

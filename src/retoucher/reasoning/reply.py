@@ -13,6 +13,7 @@ from retoucher.domain.diagnosis import Json
 from retoucher.domain.taxonomy import NO_DEFECT, UNKNOWN, is_verdict, taxonomy
 
 MAX_DESCRIPTION_CHARS = 400
+MAX_INSTRUCTION_CHARS = 240
 SCHEMA_NAME = "diagnoses"
 
 
@@ -52,8 +53,11 @@ class RegionReply(BaseModel):
         return self
 
 
-def reply_schema() -> dict[str, Json]:
+def reply_schema(*, instructions: bool = False) -> dict[str, Json]:
     """JSON schema of a whole reply, as constrained decoding takes it.
+
+    With `instructions` every entry has a further field, "make": what the place should look like.
+    It is no part of the verdict (`RegionReply`), and a verdict without it is whole.
 
     Fit for OpenAI's strict mode (every property required, no others allowed), without references
     and without keywords that some servers do not know: ranges are checked here, not there.
@@ -64,6 +68,8 @@ def reply_schema() -> dict[str, Json]:
         name: {key: value for key, value in field.items() if key != "title"}
         for name, field in properties.items()
     }
+    if instructions:
+        plain["make"] = {"type": "string", "description": "what the place should look like"}
     entry: dict[str, Json] = {
         "type": "object",
         "properties": plain,

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from importlib import import_module
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from retoucher.errors import ConfigError, MissingDependencyError
 from retoucher.reasoning.asking import one_line
-from retoucher.reasoning.views import ViewSettings
+from retoucher.reasoning.vlm import VlmSettings
+from retoucher.vision import hub
+from retoucher.vision.hub import local_folder, not_loaded, torch_device
 
 if TYPE_CHECKING:
     import torch
 
-_MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.jinja", "*.model")
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransformersSettings:
-    """Which model, where it runs, and how it answers.
+class TransformersSettings(VlmSettings):
+    """Which model, where it runs, and how it answers; see `VlmSettings`.
 
     Attributes:
         model: hub name or folder of any image-text-to-text model whose chat template takes
@@ -42,8 +39,6 @@ class TransformersSettings:
         max_new_tokens: of one reply.
         temperature: 0: greedy.
         seed: of the sampling.
-        lettering: add what the lettering reader measured (see `LetteringEvidence`).
-        view: what is shown.
 
     Raises:
         ValueError: on a value out of range.
@@ -63,11 +58,9 @@ class TransformersSettings:
     max_new_tokens: int = 1024
     temperature: float = 0.0
     seed: int = 0
-    lettering: bool = True
-    view: ViewSettings = field(default_factory=ViewSettings)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+        if not hub.DEVICE.fullmatch(self.device):
             raise ValueError(f"device must be auto, cpu, mps, cuda or cuda:N, got {self.device!r}")
         if self.batch_size < 1 or self.max_new_tokens < 1 or not 0.0 <= self.temperature <= 5.0:
             raise ValueError(
@@ -88,12 +81,13 @@ def local_copy(settings: TransformersSettings) -> TransformersSettings:
         ConfigError: the model or adapter is not there.
     """
     offline = settings.local_files_only
-    model = _folder(settings.model, settings.revision, _MODEL_FILES, offline=offline)
+    model = local_folder(settings.model, settings.revision, offline=offline)
     adapter = None
     if settings.adapter is not None:
-        adapter = str(
-            _folder(settings.adapter, settings.adapter_revision, _ADAPTER_FILES, offline=offline)
+        folder = local_folder(
+            settings.adapter, settings.adapter_revision, offline=offline, files=_ADAPTER_FILES
         )
+        adapter = str(folder)
     return replace(settings, model=str(model), adapter=adapter)
 
 
@@ -112,7 +106,7 @@ def load_model(settings: TransformersSettings) -> Any:
         from transformers import AutoModelForImageTextToText
     except ImportError as error:
         raise _needs_extra("torch and transformers") from error
-    device = _device(settings.device)
+    device = torch_device(settings.device)
     options = _placement(settings, device)
     try:
         model = cast(Any, AutoModelForImageTextToText).from_pretrained(
@@ -124,7 +118,7 @@ def load_model(settings: TransformersSettings) -> Any:
             **options,
         )
     except (OSError, ValueError) as error:
-        raise _not_loaded("model", settings.model, error) from error
+        raise not_loaded("model", settings.model, error) from error
     if "device_map" not in options:
         model = model.to(device)
     if settings.adapter is not None:
@@ -151,36 +145,21 @@ def load_processor(settings: TransformersSettings) -> Any:
     except ImportError as error:
         raise _needs_extra(f"what its processor needs ({one_line(str(error))})") from error
     except (OSError, ValueError) as error:
-        raise _not_loaded("processor", settings.model, error) from error
+        raise not_loaded("processor", settings.model, error) from error
 
 
 def weight_digests(settings: TransformersSettings) -> dict[str, str]:
-    """SHA-256 of every weight file in the folders, by name; the hub's cache names files by it."""
-    digests = _digests(Path(settings.model))
+    """SHA-256 of every weight file in the folders, by name."""
+    digests = hub.weight_digests(Path(settings.model))
     if settings.adapter is not None:
-        adapter = _digests(Path(settings.adapter))
+        adapter = hub.weight_digests(Path(settings.adapter))
         digests |= {f"adapter/{name}": digest for name, digest in adapter.items()}
     return digests
 
 
 def commit_of(settings: TransformersSettings) -> str | None:
     """The hub's commit that a folder of its cache belongs to; None for any other folder."""
-    name = Path(settings.model).name
-    return name if re.fullmatch(r"[0-9a-f]{40}", name) else None
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device.type, True):
-        raise ConfigError(f'device {name!r} is not available here; use device = "auto"')
-    return device
+    return hub.commit_of(Path(settings.model))
 
 
 def _placement(settings: TransformersSettings, device: torch.device) -> dict[str, Any]:
@@ -224,36 +203,7 @@ def _with_adapter(model: Any, folder: Path) -> Any:
     try:
         return cast(Any, PeftModel).from_pretrained(model, str(folder))
     except (OSError, ValueError, RuntimeError) as error:
-        raise _not_loaded("adapter", str(folder), error) from error
-
-
-def _folder(name: str, revision: str | None, patterns: Sequence[str], *, offline: bool) -> Path:
-    """A folder as it is, or the hub's snapshot of the files that match."""
-    if Path(name).is_dir():
-        return Path(name)
-    try:
-        snapshot_download = import_module("huggingface_hub").snapshot_download
-    except ImportError as error:
-        raise _needs_extra("torch and transformers") from error
-    try:
-        return Path(
-            snapshot_download(
-                name, revision=revision, allow_patterns=list(patterns), local_files_only=offline
-            )
-        )
-    except (OSError, ValueError) as error:
-        raise _not_loaded("model or adapter", name, error) from error
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    out: dict[str, str] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        blob = path.resolve().name
-        if not re.fullmatch(r"[0-9a-f]{64}", blob):
-            with path.open("rb") as file:
-                blob = hashlib.file_digest(file, "sha256").hexdigest()
-        out[path.name] = f"sha256:{blob}"
-    return out
+        raise not_loaded("adapter", str(folder), error) from error
 
 
 def _require(module: str) -> None:
@@ -267,7 +217,3 @@ def _needs_extra(what: str) -> MissingDependencyError:
     return MissingDependencyError(
         f"the reasoner transformers needs {what}: pip install 'agentic-retoucher[vlm]'"
     )
-
-
-def _not_loaded(what: str, name: str, error: Exception) -> ConfigError:
-    return ConfigError(f"cannot load the {what} {name!r}: {one_line(str(error))}")

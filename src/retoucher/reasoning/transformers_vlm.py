@@ -6,20 +6,15 @@ import copy
 import inspect
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, cast
 
 from PIL import Image
 
-import retoucher
-from retoucher.agents import RgbArray
-from retoucher.domain.diagnosis import Diagnosis, Json
-from retoucher.domain.region import Region
-from retoucher.domain.trace import AgentInfo
+from retoucher.domain.diagnosis import Json
 from retoucher.errors import PluginError
-from retoucher.reasoning.asking import Answer, diagnose_by
+from retoucher.reasoning.asking import Answer
 from retoucher.reasoning.conversation import Conversation
-from retoucher.reasoning.lettering_evidence import LetteringEvidence
 from retoucher.reasoning.transformers_loading import (
     TransformersSettings,
     commit_of,
@@ -28,6 +23,7 @@ from retoucher.reasoning.transformers_loading import (
     local_copy,
     weight_digests,
 )
+from retoucher.reasoning.vlm import VlmReasoner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,7 +34,7 @@ class _Loaded:
     commit: str | None
 
 
-class TransformersReasoner:
+class TransformersReasoner(VlmReasoner[TransformersSettings]):
     """Diagnoses by a vision-language model that runs here; it is loaded at first use.
 
     Args:
@@ -49,6 +45,7 @@ class TransformersReasoner:
     """
 
     settings_type = TransformersSettings
+    name = "transformers"
 
     def __init__(
         self,
@@ -56,44 +53,21 @@ class TransformersReasoner:
         make_processor: Callable[[TransformersSettings], Any] = load_processor,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._settings = settings or TransformersSettings()
-        self._make_processor, self._clock = make_processor, clock
-        self._lettering = LetteringEvidence() if self._settings.lettering else None
+        super().__init__(settings, clock)
+        self._make_processor = make_processor
         self._loaded: _Loaded | None = None
 
-    @property
-    def info(self) -> AgentInfo:
-        loaded = self._loaded
-        settings = cast("dict[str, Json]", asdict(self._settings))
-        if loaded:
-            settings["architecture"] = loaded.model.config.architectures[0]
-            settings["commit"] = loaded.commit
-        return AgentInfo(
-            role="reasoner",
-            name="transformers",
-            version=retoucher.__version__,
-            weights={
-                **(loaded.weights if loaded else {}),
-                **(self._lettering.weights if self._lettering else {}),
-            },
-            device=str(loaded.model.device) if loaded else self._settings.device,
-            settings=settings,
-        )
+    def _weights(self) -> dict[str, str]:
+        return self._loaded.weights if self._loaded else {}
 
-    def diagnose(
-        self, image_rgb: RgbArray, prompt: str, regions: Sequence[Region]
-    ) -> tuple[Diagnosis, ...]:
-        """One diagnosis per region, in their order; see `diagnose_by`.
+    def _device(self) -> str:
+        return str(self._loaded.model.device) if self._loaded else self._settings.device
 
-        Raises:
-            MissingDependencyError, ConfigError: as `local_copy`, `load_model`, `load_processor`.
-            PluginError: the device has too little memory.
-            InputError: as `diagnose_by`.
-        """
-        diagnoses = diagnose_by(self._ask, image_rgb, prompt, regions, self._settings.view)
-        if self._lettering is None:
-            return diagnoses
-        return self._lettering.added(diagnoses, image_rgb, prompt, regions)
+    def _told(self) -> dict[str, Json]:
+        if self._loaded is None:
+            return {}
+        architecture = str(self._loaded.model.config.architectures[0])
+        return {"architecture": architecture, "commit": self._loaded.commit}
 
     def _ready(self) -> _Loaded:
         if self._loaded is None:
@@ -108,7 +82,13 @@ class TransformersReasoner:
             )
         return self._loaded
 
-    def _ask(self, conversations: Sequence[Conversation]) -> list[Answer]:
+    def ask(self, conversations: Sequence[Conversation]) -> list[Answer]:
+        """One answer per conversation, in their order.
+
+        Raises:
+            MissingDependencyError, ConfigError: as `local_copy`, `load_model`, `load_processor`.
+            PluginError: the device has too little memory.
+        """
         loaded, size = self._ready(), self._settings.batch_size
         answers: list[Answer] = []
         for start in range(0, len(conversations), size):

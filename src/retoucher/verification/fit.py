@@ -52,6 +52,9 @@ class FitSettings:
             asked of lettering, whose strokes may reach the edge.
         softness: detail may be less than before and around it by this factor.
         grain: noise may be more than before and around it by this factor.
+        variety: of its pixels, at least this share of as many as before and around it must differ
+            from their neighbours: a mosaic has steps that no blur has, and nothing between them.
+            Not asked of lettering, whose ink may be flat.
 
     Raises:
         ConfigError: on a value out of range.
@@ -63,6 +66,7 @@ class FitSettings:
     rim: float = 15.0
     softness: float = 1.22
     grain: float = 2.3
+    variety: float = 0.7
 
     def __post_init__(self) -> None:
         if self.seam_ratio < 1.0 or self.seam_levels < 0.0:
@@ -71,17 +75,20 @@ class FitSettings:
             raise ConfigError("colour and rim must be greater than 0")
         if not (self.softness > 1.0 and self.grain > 1.0):
             raise ConfigError("softness and grain are factors greater than 1")
+        if not 0.0 <= self.variety <= 1.0:
+            raise ConfigError(f"variety is a share in [0, 1], got {self.variety}")
 
 
 def fit_checks(request: VerifyRequest, settings: FitSettings) -> list[Check]:
-    """Seam, colour, sharpness and noise of an edit, in this order."""
+    """Seam, colour, sharpness, noise and mosaic of an edit, in this order."""
     view = _View.of(request)
-    return [
+    checks = [
         _seam_check(view, settings),
         _colour_check(view, settings),
         _sharpness_check(view, settings),
         _noise_check(view, settings),
     ]
+    return checks if view.is_lettering else [*checks, _mosaic_check(view, settings)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -254,6 +261,33 @@ def _noise_check(view: _View, settings: FitSettings) -> Check:
         if passed
         else f"it has {gain:.1f} times the grain of what was there and is around it",
     )
+
+
+def _mosaic_check(view: _View, settings: FitSettings) -> Check:
+    """Pixels that differ from their neighbours, against the lesser of before and around."""
+    before, after = _grey(view.before_rgb), _grey(view.after_rgb)
+    places = [(before, view.core_hw), *((before, part) for part in view.parts_around)]
+    old = min((_varied_share(grey, mask) for grey, mask in places if mask.any()), default=0.0)
+    new = _varied_share(after, view.core_hw)
+    # The summand keeps flat places from counting as a mosaic.
+    passed = new + 0.05 >= settings.variety * (old + 0.05)
+    return Check(
+        name="mosaic",
+        passed=passed,
+        before=old,
+        after=new,
+        detail="its tones vary as they do around it"
+        if passed
+        else f"{100 * new:.0f}% of its pixels differ from their neighbours, before and around it "
+        f"{100 * old:.0f}%: a mosaic",
+    )
+
+
+def _varied_share(grey: Plane, mask_hw: BoolArray) -> float:
+    """Share of the pixels whose right or lower neighbour differs by more than a level."""
+    steps = np.maximum(np.abs(np.diff(grey, axis=1))[:-1], np.abs(np.diff(grey, axis=0))[:, :-1])
+    inside = mask_hw[:-1, :-1]
+    return float((steps[inside] > 1.0).mean()) if inside.any() else 0.0
 
 
 def _three(view: _View, measure: Measure) -> tuple[float, float, float]:

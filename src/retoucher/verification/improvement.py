@@ -7,7 +7,9 @@ The checks, cheapest first; where one of the pixels' own fails, no model looks:
   it, stay as they were;
 - saliency: it falls by a margin where perception saw something, and rises nowhere else;
 - diagnosis: gone or milder, where the reasoner can judge the defect;
-- lettering again: the intended words are read, the old strokes are gone.
+- lettering again: the intended words are read, the old strokes are gone;
+- agreement with the prompt (`agreement.py`): it does not fall, where a model that measures it is
+  named.
 
 At least one of the two models must see an improvement: where neither can judge, an edit is not
 kept, whatever it looks like.
@@ -22,13 +24,14 @@ from numpy.typing import NDArray
 
 import retoucher
 from retoucher.agents import Perceiver, Reasoner, RgbArray, VerifyRequest
-from retoucher.domain.diagnosis import Diagnosis
+from retoucher.domain.diagnosis import VLM_REPLY, VLM_USAGE, Diagnosis, Evidence
 from retoucher.domain.region import Region
 from retoucher.domain.saliency import SaliencyMap
 from retoucher.domain.taxonomy import NO_DEFECT, UNKNOWN, taxonomy
 from retoucher.domain.trace import AgentInfo
 from retoucher.domain.verdict import Check, Verdict
 from retoucher.errors import ConfigError
+from retoucher.verification.agreement import Agreement, AgreementSettings
 from retoucher.verification.fit import FitSettings, first_failure, fit_checks
 from retoucher.verification.lettering import LetteringSettings, lettering_checks, surface_checks
 
@@ -44,17 +47,18 @@ class VerifySettings:
         margin: the region's saliency must fall by at least this (0 to 1).
         fall: and by at least this share of what it was (0 to 1).
         new_area_px: at most so many pixels outside the region may become significant.
-        fit, lettering: see their classes.
+        fit, lettering, agreement: see their classes.
 
     Raises:
         ConfigError: on a value out of range.
     """
 
     margin: float = 0.15
-    fall: float = 0.4
+    fall: float = 0.25
     new_area_px: int = 16
     fit: FitSettings = field(default_factory=FitSettings)
     lettering: LetteringSettings = field(default_factory=LetteringSettings)
+    agreement: AgreementSettings = field(default_factory=AgreementSettings)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.margin <= 1.0:
@@ -97,6 +101,7 @@ class ImprovementVerifier:
         self._perceiver, self._reasoner = perceiver, reasoner
         self._threshold, self._settings = threshold, settings
         self._found_by_others = found_by_others
+        self._agreement = Agreement(settings.agreement)
         self._before: tuple[RgbArray, Region, str, _Look] | None = None
 
     @property
@@ -105,8 +110,10 @@ class ImprovementVerifier:
             role="verifier",
             name="improvement",
             version=retoucher.__version__,
+            weights=self._agreement.weights,
             settings={
                 **asdict(self._settings),
+                "agreement_commit": self._agreement.commit,
                 "threshold": self._threshold,
                 "perceiver": self._perceiver.info.name,
                 "reasoner": self._reasoner.info.name,
@@ -117,18 +124,20 @@ class ImprovementVerifier:
     def verify(self, request: VerifyRequest) -> Verdict:
         """Accepted when every check passes; the reason names the first that does not.
 
-        An edit that the pixels alone rule out is not looked at: its score stays what it was.
+        An edit that the pixels alone rule out is not looked at: its score stays what it was. Only
+        what passed everything else is held against the prompt.
         """
         settings, region = self._settings, request.region
         checks = [
             *fit_checks(request, settings.fit),
             *surface_checks(request, settings.lettering),
         ]
-        before = self._look_before(request)
+        before, asked = self._look_before(request)
         if (failed := first_failure(checks)) is not None:
             score = region_scores(before.saliency, before.saliency, region)[0]
-            return _rejected(failed, score, score, checks)
+            return _rejected(failed, score, score, checks, asked)
         after = self._look(request.after_rgb, request.prompt, region)
+        asked += _asked(after)
         scores = region_scores(before.saliency, after.saliency, region)
         saliency = _saliency_check(*scores, settings)
         diagnosis = _diagnosis_check(before.diagnosis, after.diagnosis)
@@ -139,8 +148,10 @@ class ImprovementVerifier:
             *lettering_checks(request, after.diagnosis, settings.lettering),
             _evidence_check(saliency, diagnosis),
         ]
+        if first_failure(checks) is None:
+            checks.append(self._agreement.check(request))
         if (failed := first_failure(checks)) is not None:
-            return _rejected(failed, *scores, checks)
+            return _rejected(failed, *scores, checks, asked)
         better = diagnosis if diagnosis.better else saliency
         return Verdict(
             accepted=True,
@@ -148,6 +159,7 @@ class ImprovementVerifier:
             score_before=scores[0],
             score_after=scores[1],
             checks=tuple(checks),
+            evidence=asked,
         )
 
     def _look(self, image_rgb: RgbArray, prompt: str, region: Region) -> _Look:
@@ -155,16 +167,19 @@ class ImprovementVerifier:
         (diagnosis,) = self._reasoner.diagnose(image_rgb, prompt, [region])
         return _Look(image_rgb, saliency, diagnosis)
 
-    def _look_before(self, request: VerifyRequest) -> _Look:
-        """What was thought before; the judges' own look is kept, as candidates share it."""
+    def _look_before(self, request: VerifyRequest) -> tuple[_Look, tuple[Evidence, ...]]:
+        """What was thought before, and what asking for it took; the judges' own look is kept, as
+        candidates share it.
+        """
         image, region, prompt = request.before_rgb, request.region, request.prompt
         if not self._found_by_others:
-            return _Look(image, request.saliency_before, request.diagnosis)
+            return _Look(image, request.saliency_before, request.diagnosis), ()
         last = self._before
-        if last is None or not (last[0] is image and last[1] is region and last[2] == prompt):
-            last = image, region, prompt, self._look(image, prompt, region)
-            self._before = last
-        return last[3]
+        if last is not None and last[0] is image and last[1] is region and last[2] == prompt:
+            return last[3], ()
+        look = self._look(image, prompt, region)
+        self._before = image, region, prompt, look
+        return look, _asked(look)
 
     def _new_defects_check(self, before: SaliencyMap, after: SaliencyMap, region: Region) -> Check:
         """Newly significant: no part of a region before, even by hysteresis (`RegionSettings.low`),
@@ -281,11 +296,23 @@ def _evidence_check(saliency: _Finding, diagnosis: _Finding) -> Check:
     )
 
 
-def _rejected(failed: Check, before: float, after: float, checks: list[Check]) -> Verdict:
+def _asked(look: _Look) -> tuple[Evidence, ...]:
+    """What asking the reasoner for this look took, where it says so."""
+    return tuple(e for e in look.diagnosis.evidence if e.kind in (VLM_USAGE, VLM_REPLY))
+
+
+def _rejected(
+    failed: Check,
+    before: float,
+    after: float,
+    checks: list[Check],
+    asked: tuple[Evidence, ...],
+) -> Verdict:
     return Verdict(
         accepted=False,
         reason=failed.detail,
         score_before=before,
         score_after=after,
         checks=tuple(checks),
+        evidence=asked,
     )

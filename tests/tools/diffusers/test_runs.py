@@ -145,6 +145,44 @@ def test_params_count_instead_of_the_settings(make: Make, monkeypatch: pytest.Mo
         tool.edit(ask(params={"steps": 0}))
 
 
+@pytest.mark.parametrize("name", [n for n in MASK_GUIDED if n != "qwen-image-edit-inpaint"])
+def test_the_strength_of_the_settings_counts_and_is_named(
+    name: str, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user's own option stays; without one the plan's counts."""
+    planned = {"strength": 0.5}
+    for own, steps, notes in (
+        (None, 4, ()),
+        (0.25, 2, ("strength 0.25 by the tool's settings; the plan asked for 0.5",)),
+    ):
+        tool = make(name, steps=8, strength=own)
+        loaded = pipeline(tool)
+        part = loaded.unet if hasattr(loaded, "unet") else loaded.transformer
+        with monkeypatch.context() as patch:
+            seen = spy(patch, part, "forward")
+            tool.edit(ask(params=planned))
+        calls = 2 if name == "flux2-klein-inpaint" else 1  # its guidance takes two calls a step
+        assert (len(seen), tool.notes) == (calls * steps, notes)
+
+
+def test_negative_words_of_settings_and_plan_are_joined(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = make("sd-inpainting", negative_prompt="text, ")
+    seen: list[object] = []
+    kind = type(pipeline(tool))
+    real = kind.encode_prompt
+
+    def watched(self: Any, prompt: str, *args: Any, **kwargs: Any) -> Any:
+        seen.append(args[3] if len(args) > 3 else kwargs["negative_prompt"])
+        return real(self, prompt, *args, **kwargs)
+
+    monkeypatch.setattr(kind, "encode_prompt", watched)
+    tool.edit(ask(params={"negative_prompt": "extra fingers"}))
+    tool.edit(ask())
+    assert seen == ["extra fingers, text", "text, "]
+
+
 def test_empty_mask(make: Make) -> None:
     with pytest.raises(ToolError, match="nothing to repaint"):
         make("flux-fill").edit(ask(mask_hw=np.zeros((64, 64), bool)))
@@ -183,7 +221,7 @@ def test_a_repository_that_is_not_there() -> None:
 
 def test_weights_in_a_pickle_are_not_read(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    pipe: Any = tiny.sd_text_to_image()
+    pipe: Any = tiny.MAKERS["sd-text-to-image"]()
     pipe.save_pretrained(tmp_path / "pickled", safe_serialization=False)
     assert list(tmp_path.rglob("*.bin"))
     for file in tmp_path.rglob("*.safetensors"):

@@ -59,10 +59,11 @@ def test_defaults_are_those_of_the_installed_pipeline(
 ) -> None:
     theirs = of_the_pipeline(pipeline)
     assert settings.steps == theirs["num_inference_steps"]
-    names = {"guidance": "guidance_scale", "true_cfg": "true_cfg_scale", "strength": "strength"}
+    names = {"guidance": "guidance_scale", "true_cfg": "true_cfg_scale"}
     for ours, name in names.items():
         if hasattr(settings, ours):
             assert getattr(settings, ours) == theirs[name], ours
+    assert getattr(settings, "strength", None) is None  # left to plan and pipeline
 
 
 @pytest.mark.parametrize("kind", ALL)

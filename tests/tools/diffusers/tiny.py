@@ -186,31 +186,17 @@ def ddim() -> DDIMScheduler:
     )
 
 
-def sd_inpaint() -> StableDiffusionInpaintPipeline:
-    return StableDiffusionInpaintPipeline(
-        vae=image_vae(),
-        text_encoder=clip_text(),
-        tokenizer=clip_tokenizer(),
-        unet=unet(9, 16),
-        scheduler=ddim(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-
-
-def sd_text_to_image() -> StableDiffusionPipeline:
-    """A plain text-to-image model (4 input channels), which inpaints by blending latents."""
-    return StableDiffusionPipeline(
-        vae=image_vae(),
-        text_encoder=clip_text(),
-        tokenizer=clip_tokenizer(),
-        unet=unet(4, 16),
-        scheduler=ddim(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+def sd_parts(in_channels: int) -> dict[str, Any]:
+    return {
+        "vae": image_vae(),
+        "text_encoder": clip_text(),
+        "tokenizer": clip_tokenizer(),
+        "unet": unet(in_channels, 16),
+        "scheduler": ddim(),
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+    }
 
 
 def sdxl_inpaint() -> StableDiffusionXLInpaintPipeline:
@@ -242,29 +228,16 @@ def flux_transformer(in_channels: int, out_channels: int) -> FluxTransformer2DMo
     ).eval()
 
 
-def flux_fill() -> FluxFillPipeline:
-    # 4 latent channels, packed 2 x 2: 16 noise + 16 masked picture + 256 mask (8 x 8 a patch).
-    return FluxFillPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        vae=image_vae(shift=0.1),
-        text_encoder=clip_text(),
-        tokenizer=clip_tokenizer(),
-        text_encoder_2=t5_text(),
-        tokenizer_2=t5_tokenizer(),
-        transformer=flux_transformer(16 + 16 + 256, 16),
-    )
-
-
-def flux_kontext() -> FluxKontextInpaintPipeline:
-    return FluxKontextInpaintPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        vae=image_vae(shift=0.1),
-        text_encoder=clip_text(),
-        tokenizer=clip_tokenizer(),
-        text_encoder_2=t5_text(),
-        tokenizer_2=t5_tokenizer(),
-        transformer=flux_transformer(16, 16),
-    )
+def flux_parts(in_channels: int) -> dict[str, Any]:
+    return {
+        "scheduler": FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        "vae": image_vae(shift=0.1),
+        "text_encoder": clip_text(),
+        "tokenizer": clip_tokenizer(),
+        "text_encoder_2": t5_text(),
+        "tokenizer_2": t5_tokenizer(),
+        "transformer": flux_transformer(in_channels, 16),
+    }
 
 
 def flux2_klein(*, distilled: bool = False) -> Flux2KleinInpaintPipeline:
@@ -368,11 +341,13 @@ def qwen_parts() -> dict[str, object]:
 
 
 MAKERS: dict[str, Callable[[], object]] = {
-    "sd-inpainting": sd_inpaint,
-    "sd-text-to-image": sd_text_to_image,
+    "sd-inpainting": lambda: StableDiffusionInpaintPipeline(**sd_parts(9)),
+    # A plain text-to-image model (4 input channels), which inpaints by blending latents.
+    "sd-text-to-image": lambda: StableDiffusionPipeline(**sd_parts(4)),
     "sdxl-inpainting": sdxl_inpaint,
-    "flux-fill": flux_fill,
-    "flux-kontext-inpaint": flux_kontext,
+    # 4 latent channels, packed 2 x 2: 16 noise + 16 masked picture + 256 mask (8 x 8 a patch).
+    "flux-fill": lambda: FluxFillPipeline(**flux_parts(16 + 16 + 256)),
+    "flux-kontext-inpaint": lambda: FluxKontextInpaintPipeline(**flux_parts(16)),
     "flux2-klein-inpaint": flux2_klein,
     "qwen-image-edit": lambda: QwenImageEditPipeline(**qwen_parts()),
     "qwen-image-edit-plus": lambda: QwenImageEditPlusPipeline(**qwen_parts()),

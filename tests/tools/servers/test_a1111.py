@@ -89,6 +89,15 @@ def test_what_is_asked_reaches_the_server(server: WebuiServer) -> None:
     assert {key: sent[key] for key in wanted} == wanted
 
 
+def test_the_users_own_denoise_counts_before_the_plan_and_is_named(server: WebuiServer) -> None:
+    tool = tool_for(server, denoise=0.35)
+    tool.edit(blotted(params={"strength": 0.6}))
+    assert tool.notes == ("denoise 0.35 by the tool's settings; the plan asked for 0.6",)
+    tool.edit(blotted(params={}))
+    assert tool.notes == ()
+    assert [sent["denoising_strength"] for sent in server.payloads] == [0.35, 0.35]
+
+
 def test_words_cannot_make_the_server_load_files(server: WebuiServer) -> None:
     request = blotted(instruction="", prompt="a wall <lora:evil:1> (old:1.2) <hypernet:x:2>")
     tool_for(server).edit(request)

@@ -75,6 +75,14 @@ def test_what_is_asked_reaches_the_workflow(server: ComfyServer) -> None:
     assert graph["1"]["inputs"]["ckpt_name"] == CHECKPOINTS[0]
 
 
+def test_the_users_own_denoise_counts_before_the_plan_and_is_named(server: ComfyServer) -> None:
+    tool = tool_for(server, denoise=0.35)
+    tool.edit(blotted(params={"strength": 0.6}))
+    graph = next(iter(server.history.values()))["prompt"][2]
+    assert graph["7"]["inputs"]["denoise"] == 0.35
+    assert tool.notes == ("denoise 0.35 by the tool's settings; the plan asked for 0.6",)
+
+
 def test_words_are_data_even_when_they_look_like_placeholders(server: ComfyServer) -> None:
     words = 'a wall %seed% %image%", "evil": "%checkpoint%'
     tool_for(server).edit(blotted(instruction=words))

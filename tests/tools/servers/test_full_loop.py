@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ pytest.importorskip("openai", reason="extra api is not installed")
 from retoucher.agents import RgbArray, Tool
 from retoucher.api import Result, Retoucher
 from retoucher.config import settings_from
-from retoucher.domain.codec import to_json
+from retoucher.domain.codec import trace_from_json, trace_to_json
 from retoucher.domain.diagnosis import Diagnosis
+from retoucher.domain.events import Event
 from retoucher.domain.region import Region
 from retoucher.domain.saliency import SaliencyMap
 from retoucher.domain.trace import AgentInfo, Outcome
 from retoucher.job import Agents
+from retoucher.report import Recorder, render_report
 from retoucher.tools.servers.a1111 import A1111Settings, A1111Tool
 from retoucher.tools.servers.comfyui import ComfyUISettings, ComfyUITool
 from retoucher.tools.servers.gemini_image import GeminiImageSettings, GeminiImageTool
@@ -106,7 +108,7 @@ def picture() -> np.ndarray:
     return image
 
 
-def retouched(tool: Tool) -> Result:
+def retouched(tool: Tool, on_event: Callable[[Event], None] | None = None) -> Result:
     settings = settings_from({"preference": {"tools": [tool.spec.name]}, "rounds": 2})
     base = Retoucher.from_profile("embedded", settings, tools=[tool])
     perceiver, reasoner = BlotPerceiver(), BlotReasoner()
@@ -119,7 +121,7 @@ def retouched(tool: Tool) -> Result:
             perceiver, reasoner, threshold=settings.regions.threshold, settings=settings.verify
         ),
     )
-    return Retoucher(agents, settings).fix(picture(), prompt="a striped wall")
+    return Retoucher(agents, settings).fix(picture(), prompt="a striped wall", on_event=on_event)
 
 
 @pytest.mark.parametrize("name", ["comfyui", "a1111", "gemini-image", "openai-image"])
@@ -129,7 +131,8 @@ def test_a_defect_is_repaired_and_the_rest_left_alone(
     server = servers[name]
     if isinstance(server.behaviour, ServiceBehaviour):
         server.behaviour.shift_px = (4, -3)
-    result = retouched(made(name, server.url))
+    recorder = Recorder(before_rgb=picture())
+    result = retouched(made(name, server.url), recorder.see)
     accepted = result.trace.accepted
     assert [edit.tool for edit in accepted] == [name], [
         edit.error or edit.verdict for edit in result.trace.edits
@@ -144,9 +147,13 @@ def test_a_defect_is_repaired_and_the_rest_left_alone(
     result.save(tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as saved:
         assert np.array_equal(np.asarray(saved), after)
-    trace = json.dumps(to_json(result.trace))
-    assert name in trace
-    assert "a-key" not in trace
+    text = json.dumps(trace_to_json(result.trace))
+    trace = trace_from_json(json.loads(text))
+    assert [edit.tool for edit in trace.accepted] == [name]
+    page = render_report([recorder.report("wall.png", trace)])
+    assert page.count("<img") >= 4  # before, after, and the crop of the edit twice
+    assert name in page
+    assert "a-key" not in text + page
 
 
 def test_a_server_that_fails_costs_its_region_and_not_the_run(servers: dict[str, Any]) -> None:

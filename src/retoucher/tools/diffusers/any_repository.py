@@ -6,9 +6,8 @@ import inspect
 from dataclasses import dataclass
 from typing import Any, cast
 
-from retoucher.agents import ToolSpec
 from retoucher.errors import ToolError
-from retoucher.tools.diffusers.family import GEOMETRIC, Family
+from retoucher.tools.diffusers.family import Family, tool_card
 from retoucher.tools.diffusers.settings import PipelineSettings
 from retoucher.tools.diffusers.tool import Ask, DiffusersTool
 
@@ -21,8 +20,8 @@ class AnyRepositorySettings(PipelineSettings):
 
     Attributes:
         guidance, true_cfg: how closely the words are followed, as the pipeline understands it.
-        strength: share of the old picture that is given up.
-        negative_prompt: what must not be there.
+        strength: share of the old picture that is given up; None: as the plan says.
+        negative_prompt: what must not be there, beside what the plan says.
         safety: run the model's own safety checker where it has one.
     """
 
@@ -40,18 +39,11 @@ class AnyRepositoryTool(DiffusersTool[AnyRepositorySettings]):
     family = Family(
         pipeline="AutoPipelineForInpainting", large=("transformer", "unet"), multiple=16
     )
-    card = ToolSpec(
-        name="diffusers",
-        version="1",
-        kind="mask",
-        summary="repaints the place with any inpainting model that diffusers knows",
-        categories=GEOMETRIC,
+    card = tool_card(
+        "diffusers",
+        "repaints the place with any inpainting model that diffusers knows",
         priority=31,
-        context_factor=2.0,
-        uses_prompt=True,
         licence="unknown",
-        extra="diffusers",
-        opt_in=True,
     )
 
     def arguments(self, ask: Ask[AnyRepositorySettings]) -> dict[str, object]:

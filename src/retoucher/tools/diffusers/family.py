@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from retoucher.agents import ToolSpec
+
 TEXT = frozenset({"text_garbled", "text_wrong"})
 INTERACTION = frozenset({"interaction_contact", "interaction_physics"})
 GEOMETRIC = INTERACTION | {
@@ -38,3 +40,30 @@ class Family:
     multiple: int = 8
     own_size: bool = False
     shrinks: bool = True
+
+
+def tool_card(
+    name: str,
+    summary: str,
+    *,
+    priority: int,
+    memory_gb: float = 0.0,
+    kind: Literal["mask", "instruction"] = "mask",
+    categories: frozenset[str] = GEOMETRIC,
+    licence: str = "Apache-2.0",
+) -> ToolSpec:
+    """The spec of a diffusion tool: what all of them have in common, and these."""
+    return ToolSpec(
+        name=name,
+        version="1",
+        kind=kind,
+        summary=summary,
+        categories=categories,
+        priority=priority,
+        context_factor=2.0,
+        uses_prompt=True,
+        licence=licence,
+        extra="diffusers",
+        opt_in=True,
+        memory_gb=memory_gb,
+    )

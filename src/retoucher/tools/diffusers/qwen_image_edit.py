@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from retoucher.agents import ToolSpec
-from retoucher.tools.diffusers.family import GEOMETRIC, INTERACTION, TEXT, Family
+from retoucher.tools.diffusers.family import GEOMETRIC, INTERACTION, TEXT, Family, tool_card
 from retoucher.tools.diffusers.settings import PipelineSettings
-from retoucher.tools.diffusers.tool import Ask, DiffusersTool, S
+from retoucher.tools.diffusers.tool import Ask, DiffusersTool, S, with_strength
 
 _LARGE = ("transformer", "text_encoder")
 _MEMORY_GB = 58.0
@@ -23,13 +22,14 @@ class QwenImageEditSettings(PipelineSettings):
     Attributes:
         true_cfg: classifier-free guidance: how closely the words are followed; 1 with a few-step
             LoRA, which needs none (and then half the time).
-        negative_prompt: what must not be there. Guidance needs one, so an empty one is sent as " ".
+        negative_prompt: what must not be there, beside what the plan says. Guidance needs one, so
+            an empty one is sent as " ".
         max_tokens: of the words.
     """
 
     repository: str = "Qwen/Qwen-Image-Edit"
     true_cfg: float = 4.0
-    negative_prompt: str = " "
+    negative_prompt: str = ""
     max_tokens: int = 512
 
 
@@ -45,10 +45,11 @@ class QwenImageEditInpaintSettings(QwenImageEditSettings):
     """See `QwenImageEditSettings`.
 
     Attributes:
-        strength: share of the old picture that is given up.
+        strength: share of the old picture that is given up; None: as the plan says, or else the
+            pipeline's own default.
     """
 
-    strength: float = 0.6
+    strength: float | None = None
 
 
 def _arguments(ask: Ask[S], settings: QwenImageEditSettings) -> dict[str, object]:
@@ -75,18 +76,13 @@ class QwenImageEditTool(DiffusersTool[QwenImageEditSettings]):
 
     settings_type = QwenImageEditSettings
     family = Family(pipeline="QwenImageEditPipeline", large=_LARGE, own_size=True)
-    card = ToolSpec(
-        name="qwen-image-edit",
-        version="1",
-        kind="instruction",
-        summary="edits the crop as told, with Qwen-Image-Edit",
-        categories=TEXT | INTERACTION,
+    card = tool_card(
+        "qwen-image-edit",
+        "edits the crop as told, with Qwen-Image-Edit",
         priority=36,
-        context_factor=2.0,
-        uses_prompt=True,
-        extra="diffusers",
-        opt_in=True,
         memory_gb=_MEMORY_GB,
+        kind="instruction",
+        categories=TEXT | INTERACTION,
     )
 
     def arguments(self, ask: Ask[QwenImageEditSettings]) -> dict[str, object]:
@@ -98,18 +94,13 @@ class QwenImageEditPlusTool(DiffusersTool[QwenImageEditPlusSettings]):
 
     settings_type = QwenImageEditPlusSettings
     family = Family(pipeline="QwenImageEditPlusPipeline", large=_LARGE, own_size=True)
-    card = ToolSpec(
-        name="qwen-image-edit-plus",
-        version="1",
-        kind="instruction",
-        summary="edits the crop as told, with Qwen-Image-Edit of September 2025 or later",
-        categories=TEXT | INTERACTION,
+    card = tool_card(
+        "qwen-image-edit-plus",
+        "edits the crop as told, with Qwen-Image-Edit of September 2025 or later",
         priority=38,
-        context_factor=2.0,
-        uses_prompt=True,
-        extra="diffusers",
-        opt_in=True,
         memory_gb=_MEMORY_GB,
+        kind="instruction",
+        categories=TEXT | INTERACTION,
     )
 
     def arguments(self, ask: Ask[QwenImageEditPlusSettings]) -> dict[str, object]:
@@ -123,22 +114,16 @@ class QwenImageEditInpaintTool(DiffusersTool[QwenImageEditInpaintSettings]):
     family = Family(
         pipeline="QwenImageEditInpaintPipeline", large=_LARGE, own_size=True, shrinks=False
     )
-    card = ToolSpec(
-        name="qwen-image-edit-inpaint",
-        version="1",
-        kind="mask",
-        summary="edits inside the mask as told, with Qwen-Image-Edit",
-        categories=TEXT | GEOMETRIC,
+    card = tool_card(
+        "qwen-image-edit-inpaint",
+        "edits inside the mask as told, with Qwen-Image-Edit",
         priority=35,
-        context_factor=2.0,
-        uses_prompt=True,
-        extra="diffusers",
-        opt_in=True,
         memory_gb=_MEMORY_GB,
+        categories=TEXT | GEOMETRIC,
     )
 
     def arguments(self, ask: Ask[QwenImageEditInpaintSettings]) -> dict[str, object]:
         return _arguments(ask, ask.settings) | {
             "mask_image": ask.canvas.mask,
-            "strength": ask.settings.strength,
+            **with_strength(ask.settings.strength),
         }

@@ -26,7 +26,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "memory_budget_gb": (0.0, 1e6),
 }
 _PER_EDIT = frozenset({"steps", "guidance", "true_cfg", "strength", "negative_prompt"})
-"""What the params of a request may say instead of the settings."""
+"""What the params of a request may say."""
 
 S = TypeVar("S", bound="PipelineSettings")
 
@@ -108,10 +108,26 @@ class PipelineSettings:
             )
 
 
-def with_params(settings: S, params: Mapping[str, Json]) -> S:
-    """The settings with what the request's params say instead.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InpaintingSettings(PipelineSettings):
+    """See `PipelineSettings`; for pipelines that repaint a mask.
 
-    Params that are not this tool's are ignored: a planner writes them for all tools alike.
+    Attributes:
+        guidance: classifier-free (or distilled) guidance: how closely the words are followed.
+        strength: share of the old picture that is given up; None: as the plan says, or else the
+            pipeline's own default.
+    """
+
+    guidance: float = 7.5
+    strength: float | None = None
+
+
+def with_params(settings: S, params: Mapping[str, Json]) -> S:
+    """The settings with what the request's params say.
+
+    Steps and guidance of the params count instead of the settings'. A strength of the settings is
+    the user's, and stays; negative prompts are joined. Params that are not this tool's are ignored:
+    a planner writes them for all tools alike.
 
     Raises:
         ToolError: a param has another type than the setting, or is out of range.
@@ -128,6 +144,23 @@ def with_params(settings: S, params: Mapping[str, Json]) -> S:
             said = error.errors()[0]["msg"]
             raise ToolError(f"params: {name}: {said}, got {params[name]!r}") from error
     try:
-        return replace(settings, **cast("dict[str, Any]", values))
+        told = replace(settings, **cast("dict[str, Any]", values))
     except ConfigError as error:
         raise ToolError(f"params: {error}") from error
+    own: dict[str, object] = {name: getattr(settings, name) for name in values}
+    kept: dict[str, object] = {}
+    if own.get("strength") is not None:
+        kept["strength"] = own["strength"]
+    if "negative_prompt" in values:
+        both = values["negative_prompt"], own["negative_prompt"]
+        words = (str(part or "").strip(" ,") for part in both)
+        kept["negative_prompt"] = ", ".join(filter(None, words))
+    return replace(told, **cast("dict[str, Any]", kept))
+
+
+def strength_note(settings: PipelineSettings, params: Mapping[str, Json]) -> str | None:
+    """For the trace: whose strength counts, where settings and plan name different ones."""
+    own, asked = getattr(settings, "strength", None), params.get("strength")
+    if own is None or asked is None or asked == own:
+        return None
+    return f"strength {own:g} by the tool's settings; the plan asked for {asked}"

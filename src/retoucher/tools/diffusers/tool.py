@@ -21,9 +21,15 @@ from retoucher.tools.diffusers.cache import SHARED, Pipelines
 from retoucher.tools.diffusers.family import Family
 from retoucher.tools.diffusers.frame import Canvas, lay_out, onto_crop, to_levels
 from retoucher.tools.diffusers.loading import Loaded, free_memory, is_out_of_memory, library
-from retoucher.tools.diffusers.settings import PipelineSettings, with_params
+from retoucher.tools.diffusers.settings import (
+    InpaintingSettings,
+    PipelineSettings,
+    strength_note,
+    with_params,
+)
 
 S = TypeVar("S", bound=PipelineSettings)
+M = TypeVar("M", bound=InpaintingSettings)
 
 OnStep = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
 """A pipeline's `callback_on_step_end`: the pipeline, the step, its time, its tensors."""
@@ -52,7 +58,8 @@ class DiffusersTool(ABC, Generic[S]):
         settings_type: of its settings.
         family: how its pipelines are loaded.
         card: its spec, but for what the settings change.
-        notes: of the last edit, what could not be done as asked (memory ran out), one line each.
+        notes: of the last edit, what was not done as asked (memory ran out, a setting of the
+            user's counts instead of the plan), one line each.
     """
 
     settings_type: ClassVar[type[PipelineSettings]]
@@ -99,10 +106,11 @@ class DiffusersTool(ABC, Generic[S]):
     def edit(self, request: EditRequest) -> RgbArray:
         """Repaint the masked place; see `Tool.edit`.
 
-        `params` may hold "steps", "guidance", "true_cfg", "strength" and "negative_prompt" in place
-        of the settings of these names, where the tool has them.
+        `params` may hold "steps", "guidance", "true_cfg", "strength" and "negative_prompt", where
+        the tool has them: see `with_params`.
         """
-        self.notes = ()
+        note = strength_note(self.settings, request.params)
+        self.notes = () if note is None else (note,)
         if request.cancelled():
             raise Cancelled("stopped before the first step")
         if not request.mask_hw.any():
@@ -192,6 +200,25 @@ class DiffusersTool(ABC, Generic[S]):
     def _note(self, text: str) -> None:
         self.notes = (*self.notes, text)
         _LOG.warning("%s: %s", self.card.name, text)
+
+
+def repainting(ask: Ask[M]) -> dict[str, object]:
+    """What pipelines that repaint a mask are called with."""
+    settings, canvas = ask.settings, ask.canvas
+    said: dict[str, object] = {
+        "prompt": ask.words,
+        "image": canvas.image,
+        "mask_image": canvas.mask,
+        "height": canvas.height,
+        "width": canvas.width,
+        "guidance_scale": settings.guidance,
+    }
+    return said | with_strength(settings.strength)
+
+
+def with_strength(strength: float | None) -> dict[str, object]:
+    """The pipeline's argument; without one its own default holds."""
+    return {} if strength is None else {"strength": strength}
 
 
 def _after_step(cancelled: Callable[[], bool], on_step: OnStep | None) -> OnStep:
