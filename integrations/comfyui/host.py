@@ -61,6 +61,21 @@ def stop_if_interrupted() -> None:
     throw_exception_if_processing_interrupted()
 
 
+def output_folder(name: str) -> Path:
+    """A folder below ComfyUI's output folder; it is made when something is written.
+
+    Raises:
+        ValueError: it lies elsewhere: a workflow from somebody else must not choose that.
+    """
+    import folder_paths
+
+    base = Path(folder_paths.get_output_directory()).resolve()
+    folder = (base / name).resolve()
+    if folder == base or not folder.is_relative_to(base):
+        raise ValueError(f"folder {name!r}: give a folder below ComfyUI's output folder")
+    return folder
+
+
 def base_settings() -> Settings:
     """The settings of the pack: its settings.toml where there is one, else the defaults.
 

@@ -1,4 +1,4 @@
-"""The nodes: find, diagnose, retouch, and regions for Impact Pack."""
+"""The nodes: find, diagnose, retouch, regions for Impact Pack, feedback."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from retoucher.domain.region import Region
 from retoucher.domain.taxonomy import taxonomy
 
 from . import host
-from .tensors import Segs, mask_of, pictures, regions_of, segs_of, with_changes
+from .feedback import RecordFeedback
+from .tensors import Segs, mask_of, masks_for, pictures, regions_of, segs_of, with_changes
 
 CATEGORY = "Agentic Retoucher"
 REGIONS = "RETOUCHER_REGIONS"
@@ -302,13 +303,8 @@ def _with_tools(settings: Settings, tools: str) -> Settings:
 
 def _own_regions(image: torch.Tensor, mask: torch.Tensor) -> list[tuple[Region, ...] | None]:
     """The user's regions per picture; one mask serves a whole batch."""
-    masks = mask[None] if mask.ndim == 2 else mask
-    if len(masks) == 1:
-        masks = masks.expand(len(image), -1, -1)
-    if len(masks) != len(image):
-        raise ValueError(f"{len(image)} pictures but {len(masks)} masks: give one, or one for each")
     height, width = int(image.shape[1]), int(image.shape[2])
-    return [regions_of(each, height, width) for each in masks]
+    return [regions_of(each, height, width) for each in masks_for(mask, len(image))]
 
 
 def _defects(
@@ -343,6 +339,7 @@ NODE_CLASS_MAPPINGS = {
     "RetoucherDiagnose": Diagnose,
     "RetoucherRetouch": Retouch,
     "RetoucherRegionsToSEGS": RegionsToSegs,
+    "RetoucherRecordFeedback": RecordFeedback,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS = {
@@ -350,4 +347,5 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "RetoucherDiagnose": "Diagnose Defects",
     "RetoucherRetouch": "Retouch",
     "RetoucherRegionsToSEGS": "Regions to SEGS",
+    "RetoucherRecordFeedback": "Record Feedback",
 }

@@ -66,6 +66,20 @@ def mask_of(regions: Sequence[Region], height: int, width: int) -> torch.Tensor:
     return torch.from_numpy(mask)
 
 
+def masks_for(mask: torch.Tensor, count: int) -> torch.Tensor:
+    """A mask [H, W] or [B, H, W] for each of `count` pictures; one serves a whole batch.
+
+    Raises:
+        ValueError: there are several, but not as many as pictures.
+    """
+    masks = mask[None] if mask.ndim == 2 else mask
+    if len(masks) == 1:
+        masks = masks.expand(count, -1, -1)
+    if len(masks) != count:
+        raise ValueError(f"{count} pictures but {len(masks)} masks: give one, or one for each")
+    return masks
+
+
 def regions_of(mask: torch.Tensor, height: int, width: int) -> tuple[Region, ...]:
     """The connected parts of a mask [H', W'], fitted to the picture, from top to bottom.
 

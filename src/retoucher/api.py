@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,12 @@ Picture = str | Path | Image.Image | NDArray[np.uint8] | PictureFile
 """A file, a PIL picture, an array uint8 (H, W), (H, W, 3) or (H, W, 4), or one already read."""
 
 PROFILES = ("embedded",)
+
+_A = TypeVar("_A")
+
+
+def _as_it_is(agent: _A) -> _A:
+    return agent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -108,6 +114,8 @@ class Retoucher:
         settings: Settings | None = None,
         *,
         tools: Sequence[Tool] = (),
+        around_reasoner: Callable[[Reasoner], Reasoner] = _as_it_is,
+        around_tool: Callable[[Tool], Tool] = _as_it_is,
     ) -> Retoucher:
         """Agents by profile: "embedded" needs no torch, no download and no network.
 
@@ -115,6 +123,8 @@ class Retoucher:
             profile: one of `PROFILES`.
             settings: defaults if None.
             tools: your own, beside the installed ones; they win a name.
+            around_reasoner, around_tool: put something of yours around an agent before anybody
+                holds it; the verifier holds the reasoner, too.
 
         Raises:
             ConfigError: unknown profile.
@@ -125,7 +135,7 @@ class Retoucher:
         settings = settings or Settings()
         members = [cast(Perceiver, _made("perceiver", n, settings)) for n in settings.perceivers]
         perceiver = members[0] if len(members) == 1 else FusedPerceiver(members)
-        reasoner = cast(Reasoner, _made("reasoner", settings.reasoner, settings))
+        reasoner = around_reasoner(cast(Reasoner, _made("reasoner", settings.reasoner, settings)))
         installed, warnings = _installed_tools(settings, {tool.spec.name for tool in tools})
         learned = LearnedPlanner(settings.learning) if settings.learning.enabled else None
         agents = Agents(
@@ -133,7 +143,7 @@ class Retoucher:
             reasoner=reasoner,
             planner=learned or StaticPlanner(),
             learner=learned,
-            tools={tool.spec.name: tool for tool in (*installed, *tools)},
+            tools={tool.spec.name: around_tool(tool) for tool in (*installed, *tools)},
             verifier=ImprovementVerifier(
                 perceiver,
                 reasoner,

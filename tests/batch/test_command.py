@@ -154,6 +154,29 @@ def test_what_changed_is_done_again_and_foreign_files_are_left(tmp_path: Path, b
     assert set(said.records) == {"a.png", "b.png", "c.png", "d.png", "e.png"}
 
 
+def test_settings_by_name_decide_what_is_done_again(tmp_path: Path, batch: Command):
+    source, out = folder_of(tmp_path / "in", 3), tmp_path / "out"
+    mask = np.zeros((48, 64), np.uint8)
+    mask[40:46, 40:46] = 255
+    save(tmp_path / "mask.png", mask)
+
+    def done(*options: object) -> set[object]:
+        """The stops of the pictures that were worked on."""
+        said = batch(source, out, "--json", "--workers", 1, *options)
+        assert said.code == 0, said.err
+        return {record["stop"] for record in said.records.values()}
+
+    assert done() == {"clean", "converged"}
+    assert done("--set", "rounds=3", "--reasoner", "tint") == set()  # as it was: nothing to do
+    assert done("--set", "regions.threshold=0.95") == {"clean"}
+    assert done("--set", "regions.threshold=0.95") == set()
+    assert done("--set", "options.tool.opencv-inpaint={}", "--mask", tmp_path / "mask.png") == {
+        "clean"
+    }
+    save(tmp_path / "mask.png", mask[::-1])  # the same name, another mask
+    assert done("--mask", tmp_path / "mask.png") == {"clean"}
+
+
 def test_find_only_sorts_by_severity_and_writes_no_picture(tmp_path: Path, batch: Command):
     source, out = tmp_path / "in", tmp_path / "out"
     save(source / "small.png", blotted(1, 4))
@@ -192,6 +215,8 @@ def test_bad_options_do_nothing(tmp_path: Path, batch: Command):
         ([source, tmp_path / "out", "--rate", "openai"], "expected NAME=CALLS/UNIT"),
         ([source, tmp_path / "out", "--rate", "openai=3/min"], "no reasoner or tool of that name"),
         ([source, tmp_path / "out", "--find-only", "--traces"], "repairs nothing"),
+        ([source, tmp_path / "out", "--set", "rouns=2"], "did you mean 'rounds'"),
+        ([source, tmp_path / "out", "--reasoner", "nobody"], "unknown reasoner 'nobody'"),
         ([tmp_path / "no", tmp_path / "out"], "expected a folder"),
     ):
         said = batch(*options)

@@ -35,6 +35,12 @@ def results(out: Path) -> dict[str, bytes]:
     return {k: v for k, v in files_in(out).items() if not k.startswith(f"{HOME}/")}
 
 
+def kept(out: Path) -> dict[str, bytes]:
+    """What was kept for a review, but for the records, which tell of times."""
+    files = files_in(out / HOME / "review")
+    return {name: b"" if name.endswith("/run.json") else data for name, data in files.items()}
+
+
 def test_fifty_kills(tmp_path: Path):
     source = folder_of(tmp_path / "in", PICTURES)
     inputs = files_in(source)
@@ -55,6 +61,8 @@ def test_fifty_kills(tmp_path: Path):
     assert results(tmp_path / "out") == results(tmp_path / "whole")
     assert set(results(tmp_path / "out")) == set(inputs)
     assert files_in(source) == inputs, "IN was written to"
-    home = set(files_in(tmp_path / "out" / HOME))
+    assert kept(tmp_path / "out") == kept(tmp_path / "whole")
+    assert sum(name.endswith("run.json") for name in kept(tmp_path / "out")) == 75
+    home = {n for n in files_in(tmp_path / "out" / HOME) if not n.startswith("review/")}
     traces = {f"traces/{name}.json" for name in inputs}
     assert home == traces | {"journal.sqlite3", "results.jsonl", "summary.csv"}

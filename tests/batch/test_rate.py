@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
+from retoucher.agents import Tool
 from retoucher.api import Retoucher
 from retoucher.batch.pool import ProcessPool
 from retoucher.batch.process import Cancelled, Handler, Tell, WorkerSettings
-from retoucher.batch.rate import Rate, Turnstile, check_names, parse_rates, slow_down, turnstiles
-from retoucher.config import Settings
+from retoucher.batch.rate import Pace, Rate, Turnstile, check_names, parse_rates, turnstiles
+from retoucher.batch.work import embedded
+from retoucher.config import Settings, load_settings
 from retoucher.domain.geometry import Box
-from retoucher.domain.region import Region
 from retoucher.errors import ConfigError
 from retoucher.job import Agents
 from retoucher.planning.policy import StaticPlanner
@@ -27,6 +29,7 @@ from retoucher.testing import (
     paint,
     saliency_of_boxes,
 )
+from tests.batch.pictures import CONFIG, PLUGIN, blotted
 
 
 def test_rates_are_read():
@@ -89,22 +92,45 @@ class Counting(Turnstile):
 
 
 def test_each_region_and_each_edit_is_a_call():
-    fixer, brush, reasoner = retoucher(), Counting(), Counting()
-    slow_down(fixer, {"brush": brush, "scripted": reasoner})
-    result = fixer.fix(np.full((64, 96, 3), 120, np.uint8))
+    plain, brush, reasoner = retoucher(), Counting(), Counting()
+    pace = Pace(stiles={"brush": brush, "scripted": reasoner})
+    agents = replace(
+        plain.agents,
+        reasoner=pace.of_reasoner(plain.agents.reasoner, "scripted"),
+        tools={name: pace.of_tool(tool) for name, tool in plain.agents.tools.items()},
+    )
+    result = Retoucher(agents, Settings()).fix(np.full((64, 96, 3), 120, np.uint8))
     assert len(result.trace.edits) == 2
     assert brush.calls == [1, 1]
     assert reasoner.calls == [2]
+    agents.reasoner.diagnose(np.zeros((8, 8, 3), np.uint8), "", [])
+    assert reasoner.calls == [2]  # no region is no call
 
 
-def test_whoever_holds_the_agent_waits_and_no_region_is_no_call():
-    fixer, stile = retoucher(), Counting()
-    verifiers = fixer.agents.reasoner  # the same object that a verifier was given
-    slow_down(fixer, {"scripted": stile})
-    image = np.zeros((8, 8, 3), np.uint8)
-    verifiers.diagnose(image, "", [Region.from_box(Box(0, 0, 4, 4), id="r1")])
-    verifiers.diagnose(image, "", [])
-    assert stile.calls == [1]
+def test_the_verifier_waits_too_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch):
+    """As a worker makes its retoucher: with the real verifier, and a plug-in's reasoner."""
+    monkeypatch.syspath_prepend(PLUGIN)
+    settings = load_settings(CONFIG)
+    tint, inpaint = Counting(), Counting()
+    paced = embedded(settings, {"tint": tint, "opencv-inpaint": inpaint, "other": Counting()})
+    plain = embedded(settings)
+    assert paced.infos() == plain.infos()  # what decides about results is the same
+    result, expected = paced.fix(blotted()), plain.fix(blotted())
+    assert (result.image_rgb == expected.image_rgb).all()
+    assert len(result.trace.accepted) == 1
+    assert inpaint.calls == [1]
+    assert len(tint.calls) >= 2  # once for the diagnosis, once for the verdict
+    assert isinstance(paced.agents.tools["opencv-inpaint"], Tool)
+
+
+class Noting(ScriptedTool):
+    notes = ("it ran out of memory and went on smaller",)
+
+
+def test_what_a_tool_says_beside_its_contract_is_heard():
+    tool = Pace(stiles={"brush": Counting()}).of_tool(Noting("brush", [paint(9)]))
+    assert tool.notes == Noting.notes  # type: ignore[attr-defined]
+    assert getattr(tool, "info", None) is None
 
 
 def test_a_rate_for_nothing_is_refused():

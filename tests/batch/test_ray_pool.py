@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ pytest.importorskip("pyarrow", reason="the extra [ray] is not installed")
 from retoucher.api import Retoucher
 from retoucher.batch.items import Selection, find_items
 from retoucher.batch.journal import HOME, open_journal
+from retoucher.batch.rate import Turnstile
 from retoucher.batch.ray_pool import RayPool
 from retoucher.batch.run import Batch
 from retoucher.batch.work import Order, embedded, work_digest
@@ -45,9 +47,9 @@ class Log:
         self.records[name] = record
 
 
-def make(flag: Path, settings: Settings) -> Retoucher:
+def make(flag: Path, settings: Settings, stiles: Mapping[str, Turnstile]) -> Retoucher:
     """The retoucher of an actor; the first picture called victim.png kills it, once."""
-    retoucher = embedded(settings)
+    retoucher = embedded(settings, stiles)
     perceiver = retoucher.agents.perceiver
     perceive = perceiver.perceive
 

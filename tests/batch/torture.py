@@ -48,7 +48,7 @@ class Log:
 
 def run(source: Path, out: Path, log: Path, settings: Settings, workers: int) -> None:
     items = find_items(source, Selection())
-    order = Order(traces=True)
+    order = Order(traces=True, review=True)
     retoucher = Retoucher.from_profile("embedded", settings)
     pool = ProcessPool(
         make=worker(settings, order), count=workers, settings=WorkerSettings(start="fork")

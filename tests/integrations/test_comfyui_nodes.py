@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 import tomllib
 import types
@@ -19,6 +20,8 @@ torch = pytest.importorskip("torch")
 from retoucher.agents import EditRequest, RgbArray  # noqa: E402
 from retoucher.api import Retoucher  # noqa: E402
 from retoucher.config import Settings  # noqa: E402
+from retoucher.data.feedback import read_feedback  # noqa: E402
+from retoucher.data.sample import Sample  # noqa: E402
 from retoucher.domain.diagnosis import Diagnosis  # noqa: E402
 from retoucher.domain.region import Region  # noqa: E402
 from retoucher.domain.saliency import SaliencyMap  # noqa: E402
@@ -163,7 +166,14 @@ def call(pack: types.ModuleType, name: str, **inputs: Any) -> dict[str, Any]:
     assert inputs.keys() <= known.keys(), "an input that ComfyUI would not pass"
     assert declared["required"].keys() <= inputs.keys(), "a required input is missing"
     filled = {k: v[1]["default"] for k, v in known.items() if len(v) > 1 and "default" in v[1]}
-    out = getattr(node_class(), node_class.FUNCTION)(**{**filled, **inputs})
+    given = {**filled, **inputs}
+    if getattr(node_class, "INPUT_IS_LIST", False):
+        given = {k: v if isinstance(v, list) else [v] for k, v in given.items()}
+    out = getattr(node_class(), node_class.FUNCTION)(**given)
+    if isinstance(out, dict):  # an output node shows something, too
+        assert node_class.OUTPUT_NODE
+        json.dumps(out["ui"])
+        out = out["result"]
     assert isinstance(out, tuple)
     assert len(out) == len(node_class.RETURN_TYPES) == len(node_class.RETURN_NAMES)
     for value, is_list, kind in zip(
@@ -353,6 +363,109 @@ def test_retouch_only_where_the_mask_says(pack: types.ModuleType, agents: list[S
     out = call(pack, "RetoucherRetouch", image=picture[None], mask=mask)
     assert out["changed"][0][BLOT].max() == 0
     assert out["changed"][0][50:55, 10:15].min() == 1
+
+
+@pytest.fixture
+def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """ComfyUI's output folder."""
+    paths = types.ModuleType("folder_paths")
+    paths.get_output_directory = lambda: str(tmp_path / "output")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "folder_paths", paths)
+    return tmp_path / "output"
+
+
+def test_feedback_on_repairs_becomes_training_data(
+    pack: types.ModuleType, agents: list[Settings], output: Path
+) -> None:
+    batch = torch.stack([blotted(), blotted().flip(0)])
+    found = call(pack, "RetoucherFindDefects", image=batch)
+    fixed = call(pack, "RetoucherRetouch", image=batch, prompt="a cup")
+    said = {"mask": found["mask"], "result": fixed["image"], "report": fixed["report"]}
+
+    def record(verdict: str, category: str = "hand_finger_count", **more: Any) -> list[Sample]:
+        out = call(
+            pack, "RetoucherRecordFeedback", image=batch, verdict=verdict, category=category,
+            **said, **more,
+        )  # fmt: skip
+        assert [Path(place).parent for place in out["records"]] == 2 * [output / "kept"]
+        return read_feedback(output / "kept")
+
+    samples = record("accept", folder="kept", description="six fingers")
+    assert len(samples) == 2
+    for sample in samples:
+        assert sample.prompt == "a cup"
+        (region,) = sample.regions
+        assert (region.category, region.severity) == ("hand_finger_count", 2)
+        assert region.description == "six fingers"
+        assert region.mask_hw is not None
+        assert region.mask_hw.all()
+    assert (samples[0].load_rgb() == np.rint(batch[0].numpy() * 255)).all() or (
+        samples[0].load_rgb() == np.rint(batch[1].numpy() * 255)
+    ).all()
+    assert len(list(output.rglob("result.png"))) == 2
+    assert outcomes(output / "kept") == {("brush", "accepted")}
+
+    samples = record("reject", folder="kept")  # in place of what was said before
+    assert len(samples) == 2
+    assert not list(output.rglob("result.png"))
+    assert outcomes(output / "kept") == {("brush", "rejected")}
+    assert "a cup" in samples[0].regions[0].description  # what reasoning had said
+
+    samples = record("no_defect", folder="kept")
+    assert [len(sample.regions) for sample in samples] == [0, 0]
+    assert [part.part for sample in samples for part in sample.clean_parts] == ["hand", "hand"]
+
+
+def outcomes(folder: Path) -> set[tuple[str, str]]:
+    return {
+        (edit["tool"], edit["outcome"])
+        for path in folder.glob("*/feedback.json")
+        for region in json.loads(path.read_text())["regions"]
+        for edit in region["edits"]
+    }
+
+
+def test_feedback_on_a_painted_mask(
+    pack: types.ModuleType, agents: list[Settings], output: Path
+) -> None:
+    mask = torch.zeros(64, 96)
+    mask[5:15, 5:25] = 1
+    mask[40:50, 60:70] = 1
+    given = {"image": clean()[None], "mask": mask, "category": "limb_count"}
+    undecided = call(pack, "RetoucherRecordFeedback", **given, verdict="undecided")
+    assert undecided["records"] == [""]
+    assert not output.exists()
+    call(pack, "RetoucherRecordFeedback", **given, verdict="defect", prompt="a cup")
+    (sample,) = read_feedback(output / "retoucher_feedback")
+    assert [region.box.as_xyxy() for region in sample.regions] == [
+        (5, 5, 25, 15), (60, 40, 70, 50),
+    ]  # fmt: skip
+    assert {region.category for region in sample.regions} == {"limb_count"}
+    assert sample.prompt == "a cup"
+    call(pack, "RetoucherRecordFeedback", **given, verdict="no_defect")
+    (sample,) = read_feedback(output / "retoucher_feedback")
+    assert not sample.regions
+    assert {part.part for part in sample.clean_parts} == {"person"}
+
+
+def test_feedback_that_cannot_be_kept(
+    pack: types.ModuleType, agents: list[Settings], output: Path
+) -> None:
+    mask = torch.ones(1, 64, 96)
+    given = {"image": clean()[None], "category": "limb_count", "verdict": "defect"}
+    for change, words in (
+        ({"mask": torch.zeros(1, 64, 64)}, "the mask is empty"),
+        ({"mask": torch.ones(3, 64, 96)}, "1 pictures but 3 masks"),
+        ({"folder": "../elsewhere"}, "below ComfyUI's output folder"),
+        ({"folder": str(output.parent)}, "below ComfyUI's output folder"),
+        ({"folder": ""}, "below ComfyUI's output folder"),
+        ({"verdict": "maybe"}, "known: undecided, defect, accept, reject, no_defect"),
+        ({"report": "{}"}, "is none of Retouch"),
+        ({"report": ["{}", "{}"]}, "1 pictures but 2 of report"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            call(pack, "RetoucherRecordFeedback", **{"mask": mask, **given, **change})
+    assert not output.exists()
 
 
 def test_tools_by_name(pack: types.ModuleType, agents: list[Settings]) -> None:

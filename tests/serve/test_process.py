@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.batch.pictures import CONFIG, PLUGIN, blotted
+from tests.batch.pictures import CONFIG, PLUGIN, blotted, save
 from tests.serve.conftest import data_url
 
 pytest.importorskip("fastapi", reason="the extra [serve] is not installed")
@@ -70,6 +70,32 @@ def test_events_arrive_while_the_work_goes_on(service: tuple[subprocess.Popen[st
     assert done["result"]["repaired"] == 1
 
 
+def test_the_example_client(service: tuple[subprocess.Popen[str], str], tmp_path: Path):
+    _, url = service
+    example = Path(__file__).parents[2] / "examples" / "http_client.py"
+    command = [sys.executable, str(example), "--url", url, "--prompt", "a wall"]
+
+    def run(picture: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, str(picture), str(tmp_path / "fixed.png")],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    picture = save(tmp_path / "blot.png", blotted())
+    done = run(picture)
+    assert done.returncode == 0, done.stderr
+    assert "1 repaired, 0 left" in done.stdout
+    assert done.stderr.splitlines()[0].startswith("queued: ")
+    assert (tmp_path / "fixed.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "fixed.png").unlink()
+    picture.write_bytes(b"no picture")
+    done = run(picture)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) >= 1
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "fixed.png").exists()
+
+
 def test_no_fuzz_makes_it_fail(service: tuple[subprocess.Popen[str], str], tmp_path: Path):
     """A bounded run of the command in docs/service.md."""
     beside = Path(sys.executable).with_name("schemathesis")
@@ -104,6 +130,8 @@ def test_it_ends_when_told_and_takes_its_worker_along(service: tuple[subprocess.
     [
         (["--host", "0.0.0.0"], "can be reached from other machines"),
         (["--api-key-env", "NO_SUCH_KEY"], "the environment has no NO_SUCH_KEY"),
+        (["--set", "regions.treshold=1"], "did you mean 'threshold'"),
+        (["--reasoner", "nobody"], "unknown reasoner 'nobody'"),
     ],
 )
 def test_bad_options_end_it_at_once(options: list[str], words: str):

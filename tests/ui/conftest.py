@@ -15,16 +15,7 @@ from pathlib import Path
 
 import pytest
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER_OPTIONS = (
-    "--no-sandbox",  # tests may run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+from tests.browser import headless_browser
 
 STEP_MS = 60_000
 
@@ -71,17 +62,8 @@ def browser():
     """Headless Chromium."""
     if util.find_spec("gradio") is None:
         pytest.skip("gradio is not installed (the extra ui)")
-    if util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed")
-    path = next((p for name in BROWSERS if (p := shutil.which(name))), None)
-    if path is None:
-        pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(BROWSER_OPTIONS))
+    with headless_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -18,12 +18,12 @@ from retoucher.errors import InputError
 from retoucher.imaging.files import read_picture
 from retoucher.imaging.regions import RegionSettings
 from retoucher.report import Recorder
+from retoucher.review import Repair
 from retoucher.ui import feedback
 from retoucher.ui.corrections import Correction
 from retoucher.ui.desk import Desk, Order, Wishes
 from retoucher.ui.forms import at_threshold, read_correction, read_wishes
 from retoucher.ui.progress import Progress
-from retoucher.ui.review import Repair
 from retoucher.ui.session import Repaired, Session
 from tests.ui.magenta import retoucher, wall
 

@@ -24,7 +24,7 @@ from retoucher.errors import OutputError
 HOME = "_retouch"
 """Everything in OUT that is not a result lies in this folder."""
 
-RESULT, REPORT, TRACE = "result", "report.html", "trace.json"
+RESULT, REPORT, TRACE, REVIEW = "result", "report.html", "trace.json", "review"
 
 Mode = Literal["fix", "find"]
 State = Literal["staged", "done", "failed"]
@@ -72,7 +72,8 @@ class Staged:
 
     Attributes:
         name: of the item.
-        folder: its own staging folder: `RESULT`/FILE, and `REPORT` and `TRACE` where asked for.
+        folder: its own staging folder: `RESULT`/FILE, and `REPORT`, `TRACE` and the folder `REVIEW`
+            where asked for.
         result_sha256: of the result's file.
     """
 
@@ -133,6 +134,8 @@ class Journal:
             OutputError: a file that is not ours is in the way, or the place cannot be written.
         """
         self.check_place(staged.name)
+        if not (staged.folder / REVIEW).exists():  # what was kept of an earlier result is stale
+            shutil.rmtree(self.review_path(staged.name), ignore_errors=True)
         self._put(staged.name, "fix", content, work, "staged", record, staged)
         self._place(staged)
 
@@ -216,14 +219,18 @@ class Journal:
 
     def _place(self, staged: Staged) -> None:
         target = self.out / staged.name
-        sidecars = (
+        moves = (
             (staged.folder / REPORT, self.report_path(staged.name)),
             (staged.folder / TRACE, self.trace_path(staged.name)),
+            (staged.folder / REVIEW, self.review_path(staged.name)),
+            (_result_file(staged), target),
         )
         try:
-            for source, place in (*sidecars, (_result_file(staged), target)):
+            for source, place in moves:
                 if source.exists():
                     place.parent.mkdir(parents=True, exist_ok=True)
+                    if source.is_dir():  # a kill after this: the new one is moved later
+                        shutil.rmtree(place, ignore_errors=True)
                     os.replace(source, place)
         except OSError as error:
             raise OutputError(f"{target}: cannot write there ({error.strerror})") from error
@@ -237,6 +244,10 @@ class Journal:
     def trace_path(self, name: str) -> Path:
         """Where a picture's full record lies."""
         return self.home / "traces" / f"{name}.json"
+
+    def review_path(self, name: str) -> Path:
+        """The folder with what a review of a picture needs."""
+        return self.home / "review" / f"{name}.kept"
 
     def _published(self, staged: Staged) -> None:
         with self._database:

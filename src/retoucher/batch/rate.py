@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
+from retoucher.agents import EditRequest, Reasoner, RgbArray, Tool, ToolSpec
 from retoucher.api import Retoucher
 from retoucher.batch.process import Context
+from retoucher.domain.diagnosis import Diagnosis
+from retoucher.domain.region import Region
+from retoucher.domain.trace import AgentInfo
 from retoucher.errors import ConfigError
 
 _UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
@@ -86,30 +90,60 @@ def check_names(retoucher: Retoucher, rates: Sequence[Rate]) -> None:
             )
 
 
-def slow_down(retoucher: Retoucher, stiles: Mapping[str, Turnstile]) -> None:
-    """Make the named agents of this retoucher wait for their turn before each call.
+class PacedReasoner:
+    """A reasoner that waits for its turn before it is asked: a call for each region."""
 
-    The method is replaced on the object itself: whoever holds the agent, the verifier too, waits.
+    def __init__(self, reasoner: Reasoner, stile: Turnstile) -> None:
+        self._reasoner, self._stile = reasoner, stile
+
+    @property
+    def info(self) -> AgentInfo:
+        return self._reasoner.info
+
+    def diagnose(
+        self, image_rgb: RgbArray, prompt: str, regions: Sequence[Region]
+    ) -> tuple[Diagnosis, ...]:
+        """See `agents.Reasoner`."""
+        if regions:
+            self._stile.wait(len(regions))
+        return self._reasoner.diagnose(image_rgb, prompt, regions)
+
+
+class PacedTool:
+    """A tool that waits for its turn before each edit."""
+
+    def __init__(self, tool: Tool, stile: Turnstile) -> None:
+        self._tool, self._stile = tool, stile
+
+    def __getattr__(self, name: str) -> object:
+        """What a tool may say of itself beside its contract: `info`, `notes`."""
+        return getattr(self._tool, name)
+
+    @property
+    def spec(self) -> ToolSpec:
+        return self._tool.spec
+
+    def edit(self, request: EditRequest) -> RgbArray:
+        """See `agents.Tool`."""
+        self._stile.wait()
+        return self._tool.edit(request)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Puts the turnstiles before the agents that they are for.
+
+    Attributes:
+        stiles: by the name of a reasoner or tool.
     """
-    reasoner = retoucher.agents.reasoner
-    for name in {reasoner.info.name, retoucher.settings.reasoner}:
-        if name in stiles:
-            _guard(reasoner, "diagnose", stiles[name], lambda args: len(args[2]))
-            break
-    for name, tool in retoucher.agents.tools.items():
-        if name in stiles:
-            _guard(tool, "edit", stiles[name], lambda args: 1)
 
+    stiles: Mapping[str, Turnstile] = field(default_factory=dict[str, Turnstile])
 
-def _guard(
-    agent: object, method: str, stile: Turnstile, calls: Callable[[tuple[Any, ...]], int]
-) -> None:
-    plain = cast("Callable[..., Any]", getattr(agent, method))
+    def of_reasoner(self, reasoner: Reasoner, configured: str) -> Reasoner:
+        """`configured`: its name in the settings, which may differ from its own."""
+        stile = self.stiles.get(reasoner.info.name) or self.stiles.get(configured)
+        return reasoner if stile is None else PacedReasoner(reasoner, stile)
 
-    def guarded(*args: Any) -> Any:
-        count = calls(args)
-        if count:
-            stile.wait(count)
-        return plain(*args)
-
-    setattr(agent, method, guarded)
+    def of_tool(self, tool: Tool) -> Tool:
+        stile = self.stiles.get(tool.spec.name)
+        return tool if stile is None else PacedTool(tool, stile)

@@ -22,8 +22,8 @@ OUTCOMES = ("failed", "left", "repaired", "clean")
 """Of a picture: an error; some defect is left; repaired and none left; nothing was wrong."""
 
 FIX_COLUMNS = (
-    "file", "outcome", "found", "repaired", "left", "categories", "tools", "stop", "seconds",
-    "prompt", "prompt_source", "error",
+    "file", "outcome", "found", "repaired", "left", "categories", "tools", "review", "stop",
+    "seconds", "prompt", "prompt_source", "error",
 )  # fmt: skip
 FIND_COLUMNS = (
     "rank", "file", "severity", "defects", "categories", "peak", "worst", "prompt",
@@ -118,9 +118,18 @@ def _fix_row(record: Record) -> dict[str, object]:
         "left": len(_objects(record.get("left"))),
         "categories": " ".join(dict.fromkeys(_texts(record.get("found")))),
         "tools": " ".join(dict.fromkeys(tools)),
+        "review": _verdicts(record),
         **{key: record.get(key, "") for key in ("stop", "seconds", "prompt", "prompt_source")},
         "error": record.get("error", ""),
     }
+
+
+def _verdicts(record: Record) -> str:
+    """What a reviewer decided, as "2 accept, 1 reject"."""
+    review = record.get("review")
+    places = _objects(review.get("places")) if isinstance(review, dict) else []
+    counts = Counter(str(place["verdict"]) for place in places)
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 
 
 def _find_row(rank: int, record: Record) -> dict[str, object]:

@@ -13,11 +13,13 @@ from typing import Any, Protocol, cast
 from retoucher import records
 from retoucher.api import Result, Retoucher
 from retoucher.batch.items import BoxXyxy, Item
-from retoucher.batch.journal import REPORT, RESULT, TRACE, Mode, file_sha256
+from retoucher.batch.journal import REPORT, RESULT, REVIEW, TRACE, Mode, file_sha256
+from retoucher.batch.kept import keep
 from retoucher.batch.process import Cancelled, Handler, MakeHandler, Tell
-from retoucher.batch.rate import Turnstile, slow_down
+from retoucher.batch.rate import Pace, Turnstile
 from retoucher.config import Settings
 from retoucher.domain.codec import to_json, trace_to_json
+from retoucher.domain.events import EditJudged, Event
 from retoucher.domain.geometry import Box
 from retoucher.domain.region import Region
 from retoucher.errors import InputError
@@ -25,16 +27,23 @@ from retoucher.imaging import atomic
 from retoucher.imaging.files import PictureFile, read_picture
 from retoucher.imaging.limits import Limits
 from retoucher.report import Recorder, render_report
+from retoucher.review import Repair
 
 DIGEST_VERSION = 1
 """Raised when the same settings would give another result or record."""
 
-MakeRetoucher = Callable[[Settings], Retoucher]
+MakeRetoucher = Callable[[Settings, Mapping[str, Turnstile]], Retoucher]
 
 
-def embedded(settings: Settings) -> Retoucher:
-    """What `retouch` runs."""
-    return Retoucher.from_profile("embedded", settings)
+def embedded(settings: Settings, stiles: Mapping[str, Turnstile] | None = None) -> Retoucher:
+    """What `retouch` runs; the agents that `stiles` names wait for their turn."""
+    pace = Pace(stiles=stiles or {})
+    return Retoucher.from_profile(
+        "embedded",
+        settings,
+        around_reasoner=lambda reasoner: pace.of_reasoner(reasoner, settings.reasoner),
+        around_tool=pace.of_tool,
+    )
 
 
 class GivenRegions(Protocol):
@@ -56,6 +65,7 @@ class Order:
     Attributes:
         mode: "fix" repairs and writes; "find" only looks.
         reports, traces: write these files too.
+        review: keep what a review of the repairs needs.
         regions: look only there, in every picture; a picture's own boxes come first.
         regions_sha256: of the file they were read from.
         max_pixels: a larger picture is refused.
@@ -64,6 +74,7 @@ class Order:
     mode: Mode = "fix"
     reports: bool = False
     traces: bool = False
+    review: bool = False
     regions: GivenRegions | None = None
     regions_sha256: str = ""
     max_pixels: int = Limits().max_pixels
@@ -110,8 +121,7 @@ def worker(
 def _handler(
     settings: Settings, order: Order, stiles: Mapping[str, Turnstile], make: MakeRetoucher
 ) -> Handler:
-    retoucher = make(settings)
-    slow_down(retoucher, stiles)
+    retoucher = make(settings, stiles)
 
     def handle(request: Any, tell: Tell, cancelled: Cancelled) -> Done:
         task = cast(Task, request)
@@ -137,17 +147,23 @@ def _find(retoucher: Retoucher, order: Order, task: Task) -> Done:
 def _fix(retoucher: Retoucher, order: Order, task: Task, cancelled: Cancelled) -> Done:
     picture, regions = _read(order, task.item)
     recorder = Recorder(before_rgb=picture.image_rgb) if order.reports else None
+    repairs: list[Repair] = []
+
+    def see(event: Event) -> None:
+        if recorder is not None:
+            recorder.see(event)
+        if isinstance(event, EditJudged) and (repair := Repair.of(event)) is not None:
+            repairs.append(repair)
+
     result = retoucher.fix(
-        picture,
-        prompt=task.item.prompt,
-        regions=regions,
-        on_event=recorder.see if recorder else None,
-        cancelled=cancelled,
+        picture, prompt=task.item.prompt, regions=regions, on_event=see, cancelled=cancelled
     )
     staged = task.folder / RESULT / Path(task.item.name).name
     staged.parent.mkdir(parents=True, exist_ok=True)  # a dead worker may have made it
     notes = result.save(staged).notes
     _write_sidecars(order, task, result, recorder, notes)
+    if order.review:
+        keep(task.folder / REVIEW, result, repairs)
     return Done(
         content_sha256=picture.sha256,
         result_sha256=file_sha256(staged),
@@ -198,7 +214,7 @@ def work_digest(retoucher: Retoucher, order: Order) -> str:
             "version": DIGEST_VERSION,
             "settings": to_json(retoucher.settings),
             "agents": to_json(retoucher.infos()),
-            "order": [order.mode, order.reports, order.traces, order.max_pixels],
+            "order": [order.mode, order.reports, order.traces, order.review, order.max_pixels],
             "regions": order.regions_sha256,
         }
     )

@@ -8,7 +8,28 @@ from typing import Annotated
 
 import typer
 
-from retoucher.cli.options import FixOptions, LookOptions
+from retoucher.cli.options import (
+    AsJson,
+    AvoidTools,
+    Config,
+    FixOptions,
+    LookOptions,
+    Mask,
+    MaxRegions,
+    Only,
+    Prompt,
+    Quiet,
+    ReasonerName,
+    Regions,
+    Rounds,
+    Seed,
+    Sets,
+    Skip,
+    Threshold,
+    TimeBudget,
+    UseTools,
+    WorkerMemory,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +45,7 @@ class BatchOptions:
         worker_memory_gb, timeout_s, max_pixels: bounds for one worker and one picture.
         rates: "NAME=CALLS/UNIT".
         reports, traces: one for every picture.
+        review: keep what a review needs, and write its page.
         sheet: pictures on the contact sheet.
         ray: "local", or the address of a Ray cluster.
     """
@@ -41,15 +63,10 @@ class BatchOptions:
     rates: tuple[str, ...] = ()
     reports: bool = False
     traces: bool = False
+    review: bool = False
     sheet: int = 200
     ray: str | None = None
     ray_gpus: float = 0.0
-
-
-def _tools() -> list[str]:
-    from importlib import metadata
-
-    return sorted({point.name for point in metadata.entry_points(group="retoucher.tools")})
 
 
 def batch(
@@ -78,9 +95,7 @@ def batch(
         int | None,
         typer.Option(min=1, help="Processes, each with its models. [default: half the processors]"),
     ] = None,
-    worker_memory: Annotated[
-        float | None, typer.Option(metavar="GB", help="A worker may take so much memory (Linux).")
-    ] = None,
+    worker_memory: WorkerMemory = None,
     timeout: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="A picture that takes longer fails."),
@@ -101,52 +116,28 @@ def batch(
     traces: Annotated[
         bool, typer.Option("--traces", help="Write the full record of every picture.")
     ] = False,
+    review: Annotated[
+        bool,
+        typer.Option("--review", help="Write a page to accept and reject repairs; retouch review."),
+    ] = False,
     sheet: Annotated[
         int, typer.Option(min=0, metavar="N", help="Show so many pictures on the contact sheet.")
     ] = 200,
-    prompt: Annotated[str | None, typer.Option(help="One prompt for all pictures.")] = None,
-    rounds: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Rounds of repair at most.  [default: 3]")
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1.0, help="Saliency from which a place is looked at (tau_s)."),
-    ] = None,
-    max_regions: Annotated[
-        int | None, typer.Option(min=1, help="Look at so many places a round at most.")
-    ] = None,
-    regions: Annotated[
-        Path | None,
-        typer.Option(metavar="R.json", help="Look only here; as in `retouch fix --regions`."),
-    ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CATEGORY", help="Repair only this; may be repeated."),
-    ] = None,
-    skip: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CATEGORY", help="Never repair this; may be repeated."),
-    ] = None,
-    tool: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Use only this tool; may be repeated.", autocompletion=_tools
-        ),
-    ] = None,
-    avoid: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Never use this tool; may be repeated.", autocompletion=_tools
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same result.")] = None,
-    time_budget: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="Stop each picture's repairs after so long."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="T.toml", help="Settings; options here override it.")
-    ] = None,
+    prompt: Prompt = None,
+    rounds: Rounds = None,
+    threshold: Threshold = None,
+    max_regions: MaxRegions = None,
+    mask: Mask = None,
+    regions: Regions = None,
+    only: Only = None,
+    skip: Skip = None,
+    tool: UseTools = None,
+    avoid: AvoidTools = None,
+    seed: Seed = None,
+    time_budget: TimeBudget = None,
+    config: Config = None,
+    sets: Sets = None,
+    reasoner: ReasonerName = None,
     ray: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Work on a Ray cluster; `local` starts one here."),
@@ -154,12 +145,8 @@ def batch(
     ray_gpus: Annotated[
         float, typer.Option(min=0.0, help="GPUs for each Ray worker; 0.5: two share one.")
     ] = 0.0,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, only the summary.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One object a picture, one a line, as they are done.")
-    ] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Work through a folder and all below it: repair every picture, or only look.
 
@@ -173,8 +160,11 @@ def batch(
         prompt=prompt,
         threshold=threshold,
         max_regions=max_regions,
+        mask=mask,
         regions=regions,
         config=config,
+        sets=tuple(sets or ()),
+        reasoner=reasoner,
         quiet=quiet,
         as_json=as_json,
     )
@@ -201,6 +191,7 @@ def batch(
         rates=tuple(rate or ()),
         reports=reports,
         traces=traces,
+        review=review,
         sheet=sheet,
         ray=ray,
         ray_gpus=ray_gpus,

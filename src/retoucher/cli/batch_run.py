@@ -24,13 +24,13 @@ from rich.text import Text
 
 from retoucher.api import Retoucher
 from retoucher.batch.items import Item, Selection, find_items
-from retoucher.batch.journal import HOME, Journal, Mode, file_sha256, open_journal
+from retoucher.batch.journal import HOME, Mode, file_sha256, open_journal
 from retoucher.batch.pool import Pool, ProcessPool
 from retoucher.batch.process import WorkerSettings
 from retoucher.batch.rate import Rate, check_names, parse_rates, turnstiles
 from retoucher.batch.run import Batch, Counts, check_folders
-from retoucher.batch.sheet import choose, contact_sheet
-from retoucher.batch.tables import OUTCOMES, Totals, known_records, triage, write_tables
+from retoucher.batch.summary import REVIEW_PAGE, SHEET, summarise
+from retoucher.batch.tables import OUTCOMES, Totals
 from retoucher.batch.work import Order, embedded, work_digest, worker
 from retoucher.cli.batch import BatchOptions
 from retoucher.cli.interrupt import Interrupt
@@ -39,14 +39,11 @@ from retoucher.cli.plain import complain, plain
 from retoucher.cli.settings import fix_settings
 from retoucher.cli.targets import OWN_MARK
 from retoucher.cli.work import own_regions
-from retoucher.cli.writing import write_text
 from retoucher.config import Settings
 from retoucher.errors import ConfigError
 from retoucher.imaging.limits import Limits
 from retoucher.records import Record
 from retoucher.report.words import category_words
-
-SHEET = "index.html"
 
 
 def run_batch(look: LookOptions, fix: FixOptions, options: BatchOptions) -> int:
@@ -77,7 +74,13 @@ def run_batch(look: LookOptions, fix: FixOptions, options: BatchOptions) -> int:
             try:
                 counts = batch.run(progress, interrupt.cancelled)
             finally:
-                totals = _summarise(journal, items, mode, options.sheet)
+                totals = summarise(
+                    journal,
+                    items,
+                    mode,
+                    sheet=options.sheet,
+                    review=options.source if options.review else None,
+                )
         cancelled = interrupt.cancelled() and counts.open > 0
     if not look.as_json:
         _say(options, counts, totals, mode, progress.elapsed_s)
@@ -88,18 +91,25 @@ def run_batch(look: LookOptions, fix: FixOptions, options: BatchOptions) -> int:
 
 
 def _order(look: LookOptions, options: BatchOptions, mode: Mode) -> Order:
-    if mode == "find" and (options.reports or options.traces):
-        raise ConfigError("--find-only repairs nothing; leave out --reports and --traces")
+    if mode == "find" and (options.reports or options.traces or options.review):
+        raise ConfigError("--find-only repairs nothing; leave out --reports, --traces and --review")
     if options.max_pixels is not None and options.max_pixels < 1:
         raise ConfigError("--max-megapixels must be positive")
     return Order(
         mode=mode,
         reports=options.reports,
         traces=options.traces,
+        review=options.review,
         regions=own_regions(look),
-        regions_sha256=file_sha256(look.regions) if look.regions else "",
+        regions_sha256=_own_sha256(look),
         max_pixels=options.max_pixels or Limits().max_pixels,
     )
+
+
+def _own_sha256(look: LookOptions) -> str:
+    """Of the user's own mask or regions, a part of what decides about results."""
+    file = look.mask or look.regions
+    return file_sha256(file) if file else ""
 
 
 def _items(look: LookOptions, options: BatchOptions) -> list[Item]:
@@ -144,22 +154,6 @@ def _ray_pool(
     )
 
 
-def _summarise(journal: Journal, items: Sequence[Item], mode: Mode, limit: int) -> Totals:
-    """Tables and contact sheet of all that is known, earlier runs included."""
-    ordered = triage(journal, items) if mode == "find" else items
-    totals = write_tables(journal.home, known_records(journal, ordered, mode), mode)
-    if limit and totals.outcomes:
-        records = known_records(journal, ordered, mode)
-        shown = (
-            [r for r, _ in zip(records, range(limit), strict=False)]
-            if mode == "find"
-            else (choose(records, limit))
-        )
-        inputs = {item.name: item.path for item in items}
-        write_text(journal.home / SHEET, contact_sheet(journal, inputs, shown, totals, mode))
-    return totals
-
-
 def _say(
     options: BatchOptions, counts: Counts, totals: Totals, mode: Mode, elapsed_s: float
 ) -> None:
@@ -187,7 +181,10 @@ def _say(
     print(f"{worked} now{rate}; {counts.already} done before")
     home = options.out / HOME
     tables = ("triage.csv", "triage.jsonl") if mode == "find" else ("summary.csv", "results.jsonl")
-    for name in (*tables, *((SHEET,) if options.sheet else ())):
+    pages = [SHEET] if options.sheet else []
+    if options.review and (home / REVIEW_PAGE).exists():
+        pages.append(REVIEW_PAGE)
+    for name in (*tables, *pages):
         print(plain(home / name))
 
 

@@ -13,8 +13,31 @@ from typing import Annotated
 
 import typer
 
-from retoucher.cli import batch, data, evaluate, serve, train, ui
-from retoucher.cli.options import ExitCode, FindOptions, FixOptions, LookOptions
+from retoucher.cli import batch, data, evaluate, review, serve, train, ui
+from retoucher.cli.options import (
+    AsJson,
+    AvoidTools,
+    Config,
+    ExitCode,
+    FindOptions,
+    FixOptions,
+    Images,
+    LookOptions,
+    Mask,
+    MaxRegions,
+    Only,
+    Prompt,
+    Quiet,
+    ReasonerName,
+    Regions,
+    Rounds,
+    Seed,
+    Sets,
+    Skip,
+    Threshold,
+    TimeBudget,
+    UseTools,
+)
 from retoucher.cli.plain import complain
 from retoucher.errors import RetoucherError
 
@@ -38,18 +61,6 @@ app = typer.Typer(
 )
 
 
-def _categories() -> list[str]:
-    from retoucher.domain.taxonomy import taxonomy
-
-    return [*dict.fromkeys(c.dimension for c in taxonomy().values()), *taxonomy()]
-
-
-def _tools() -> list[str]:
-    from importlib import metadata
-
-    return sorted({point.name for point in metadata.entry_points(group="retoucher.tools")})
-
-
 def _version(asked: bool) -> None:
     if asked:
         from retoucher import __version__
@@ -61,51 +72,6 @@ def _version(asked: bool) -> None:
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="eval")
-
-Images = Annotated[
-    list[Path], typer.Argument(metavar="IMAGE", help="Pictures, or folders of pictures.")
-]
-Prompt = Annotated[
-    str | None,
-    typer.Option(help="The picture's prompt, instead of the one in or beside its file."),
-]
-Threshold = Annotated[
-    float | None,
-    typer.Option(min=0.0, max=1.0, help="Saliency from which a place is looked at (tau_s)."),
-]
-MaxRegions = Annotated[
-    int | None, typer.Option(min=1, help="Look at so many places a round at most.")
-]
-Mask = Annotated[
-    Path | None,
-    typer.Option(metavar="M.png", help="Look only where this picture is white; same size."),
-]
-Regions = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="R.json",
-        help='Look only here: a list of {"box_xyxy": [x0, y0, x1, y1]}, or COCO annotations.',
-    ),
-]
-Config = Annotated[
-    Path | None, typer.Option(metavar="T.toml", help="Settings file; options here override it.")
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="A setting by its dotted name, as in the settings file; may be repeated.",
-    ),
-]
-Reasoner = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="What names the defects.  [default: embedded]"),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Result as JSON, one object a picture, one a line.")
-]
 
 
 @app.callback()
@@ -130,46 +96,15 @@ def fix(
         ),
     ] = None,
     prompt: Prompt = None,
-    rounds: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Rounds of repair at most.  [default: 3]")
-    ] = None,
+    rounds: Rounds = None,
     threshold: Threshold = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CATEGORY",
-            help="Repair only this category or dimension; may be repeated.",
-            autocompletion=_categories,
-        ),
-    ] = None,
-    skip: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CATEGORY",
-            help="Never repair this category or dimension; may be repeated.",
-            autocompletion=_categories,
-        ),
-    ] = None,
+    only: Only = None,
+    skip: Skip = None,
     max_regions: MaxRegions = None,
-    tool: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Use only this tool; repeated: in this order. See `retouch tools`.",
-            autocompletion=_tools,
-        ),
-    ] = None,
-    avoid: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Never use this tool; may be repeated.", autocompletion=_tools
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same result.")] = None,
-    time_budget: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="Stop each picture's work after so long."),
-    ] = None,
+    tool: UseTools = None,
+    avoid: AvoidTools = None,
+    seed: Seed = None,
+    time_budget: TimeBudget = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -188,7 +123,7 @@ def fix(
     regions: Regions = None,
     config: Config = None,
     sets: Sets = None,
-    reasoner: Reasoner = None,
+    reasoner: ReasonerName = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")
     ] = False,
@@ -252,7 +187,7 @@ def find(
     regions: Regions = None,
     config: Config = None,
     sets: Sets = None,
-    reasoner: Reasoner = None,
+    reasoner: ReasonerName = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -278,6 +213,9 @@ def find(
 
 
 app.command(short_help="Work through a folder; run again to go on.", epilog=EXIT_CODES)(batch.batch)
+app.command(short_help="Carry out what was decided on a batch's review page.", epilog=EXIT_CODES)(
+    review.review
+)
 app.command(short_help="Serve finding and repairing over HTTP.")(serve.serve)
 app.command(short_help="Serve a web page to find and repair defects.", epilog=EXIT_CODES)(ui.ui)
 

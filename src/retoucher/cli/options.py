@@ -1,10 +1,132 @@
-"""The commands' options as plain data. Light: imported before anything is known to be needed."""
+"""The options that commands share: as typer declares them, and as plain data for the work.
+
+Light: imported before anything is known to be needed.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _categories() -> list[str]:
+    from retoucher.domain.taxonomy import taxonomy
+
+    return [*dict.fromkeys(c.dimension for c in taxonomy().values()), *taxonomy()]
+
+
+def _tools() -> list[str]:
+    return _plugins("tools")
+
+
+def _reasoners() -> list[str]:
+    return _plugins("reasoners")
+
+
+def _plugins(kind: str) -> list[str]:
+    from importlib import metadata
+
+    return sorted({point.name for point in metadata.entry_points(group=f"retoucher.{kind}")})
+
+
+Images = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE", help="Pictures, or folders of pictures.")
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option(help="Of every picture, instead of the one in or beside its file."),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=1.0, help="Saliency from which a place is looked at (tau_s)."),
+]
+MaxRegions = Annotated[
+    int | None, typer.Option(min=1, help="Look at so many places a round at most.")
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(metavar="M.png", help="Look only where this picture is white; same size."),
+]
+Regions = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="R.json",
+        help='Look only here: a list of {"box_xyxy": [x0, y0, x1, y1]}, or COCO annotations.',
+    ),
+]
+Rounds = Annotated[
+    int | None, typer.Option(min=1, max=100, help="Rounds of repair at most.  [default: 3]")
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CATEGORY",
+        help="Repair only this category or dimension; may be repeated.",
+        autocompletion=_categories,
+    ),
+]
+Skip = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CATEGORY",
+        help="Never repair this category or dimension; may be repeated.",
+        autocompletion=_categories,
+    ),
+]
+UseTools = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tool",
+        metavar="NAME",
+        help="Use only this tool; repeated: in this order. See `retouch tools`.",
+        autocompletion=_tools,
+    ),
+]
+AvoidTools = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--avoid",
+        metavar="NAME",
+        help="Never use this tool; may be repeated.",
+        autocompletion=_tools,
+    ),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Same seed, same result.")]
+TimeBudget = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Stop each picture's repairs after so long."),
+]
+Config = Annotated[
+    Path | None, typer.Option(metavar="T.toml", help="Settings file; options here override it.")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting by its dotted name, as in the settings file; may be repeated.",
+    ),
+]
+ReasonerName = Annotated[
+    str | None,
+    typer.Option(
+        "--reasoner",
+        metavar="NAME",
+        help="What names the defects.  [default: embedded]",
+        autocompletion=_reasoners,
+    ),
+]
+WorkerMemory = Annotated[
+    float | None, typer.Option(metavar="GB", help="A worker may take so much memory (Linux).")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Result as JSON, one object a picture, one a line.")
+]
 
 
 class ExitCode(IntEnum):

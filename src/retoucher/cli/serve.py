@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from retoucher.cli.options import Config, LookOptions, ReasonerName, Sets, WorkerMemory
 
 
 def serve(
@@ -36,15 +37,14 @@ def serve(
     keep: Annotated[
         float, typer.Option(metavar="SECONDS", help="Results are kept so long.")
     ] = 600.0,
-    worker_memory: Annotated[
-        float | None, typer.Option(metavar="GB", help="A worker may take so much memory (Linux).")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="T.toml", help="Settings of all repairs.")
-    ] = None,
+    worker_memory: WorkerMemory = None,
+    config: Config = None,
+    sets: Sets = None,
+    reasoner: ReasonerName = None,
     log_level: Annotated[str, typer.Option(help="error, warning, info or debug.")] = "warning",
 ) -> None:
     """Serve finding and repairing over HTTP, on this machine unless told otherwise."""
+    from retoucher.cli.settings import look_settings
     from retoucher.errors import ConfigError, MissingDependencyError
 
     try:
@@ -75,4 +75,5 @@ def serve(
         result_ttl_s=keep,
         worker_memory_gb=worker_memory,
     )
-    run_service(settings, config, log_level=log_level)
+    look = LookOptions(images=(), config=config, sets=tuple(sets or ()), reasoner=reasoner)
+    run_service(settings, look_settings(look), log_level=log_level)

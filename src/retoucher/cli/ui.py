@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from retoucher.cli.options import LookOptions
+from retoucher.cli.options import Config, LookOptions, ReasonerName, Sets
 from retoucher.cli.plain import complain
 from retoucher.errors import ConfigError
 
@@ -44,21 +44,9 @@ def ui(
             help="Keep pictures and corrections here, for training, of users who tick that.",
         ),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="T.toml", help="Settings file the page starts with.")
-    ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A setting by its dotted name, as in the settings file; may be repeated.",
-        ),
-    ] = None,
-    reasoner: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="What names the defects.  [default: embedded]"),
-    ] = None,
+    config: Config = None,
+    sets: Sets = None,
+    reasoner: ReasonerName = None,
 ) -> None:
     """Serve a web page to find and repair defects in pictures.
 

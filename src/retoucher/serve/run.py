@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 import sys
-from pathlib import Path
 
 import uvicorn
 
 from retoucher.batch.work import embedded
-from retoucher.config import Settings, load_settings
+from retoucher.config import Settings
 from retoucher.errors import ConfigError
 from retoucher.serve.app import create_app
 from retoucher.serve.settings import ServiceSettings
@@ -18,13 +17,17 @@ from retoucher.serve.work import worker
 MAX_CONNECTIONS = 512
 
 
-def run_service(settings: ServiceSettings, config: Path | None, *, log_level: str) -> None:
+def run_service(settings: ServiceSettings, wanted: Settings, *, log_level: str) -> None:
     """Serve until Ctrl-C or SIGTERM.
+
+    Args:
+        settings: of the service.
+        wanted: of all repairs.
+        log_level: uvicorn's.
 
     Raises:
         RetoucherError: bad settings, nothing can run, or the address is taken.
     """
-    wanted = load_settings(config) if config is not None else Settings()
     embedded(wanted)  # says now what is wrong, not in a worker
     app = create_app(settings, worker(wanted, settings.max_pixels))
     listener = _listener(settings)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from retoucher.agents import Reasoner, RgbArray
-from retoucher.domain.diagnosis import Diagnosis, Evidence, Json
+from retoucher.domain.diagnosis import BY_USER, REPAIR_INSTRUCTION, Diagnosis, Evidence, Json
 from retoucher.domain.region import Region
 from retoucher.domain.taxonomy import NO_DEFECT
 from retoucher.domain.trace import AgentInfo
@@ -69,9 +69,9 @@ def corrected(diagnosis: Diagnosis, correction: Correction) -> Diagnosis:
     if correction.lettering is not None:
         evidence = _relettered(evidence, correction.lettering)
     if correction.instruction:
-        make: dict[str, Json] = {"make": correction.instruction}
-        others = tuple(e for e in evidence if e.kind != "repair_instruction")
-        evidence = (*others, Evidence(kind="repair_instruction", data=make))
+        make: dict[str, Json] = {"make": correction.instruction, "by": BY_USER}
+        others = tuple(e for e in evidence if e.kind != REPAIR_INSTRUCTION)
+        evidence = (*others, Evidence(kind=REPAIR_INSTRUCTION, data=make))
     description = correction.description
     return replace(
         diagnosis,

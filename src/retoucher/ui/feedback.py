@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from retoucher.data.feedback import Feedback, Judged, JudgedRegion, Opinion, keep_feedback
-from retoucher.domain.diagnosis import Diagnosis
-from retoucher.domain.trace import Outcome
+from retoucher.data.feedback import (
+    Feedback,
+    JudgedRegion,
+    judged_edits,
+    keep_feedback,
+    opinion_of,
+)
 from retoucher.ui.session import Place, Repaired, Session
-
-_OUTCOMES: dict[Outcome, Judged] = {
-    Outcome.ACCEPTED: "accepted",
-    Outcome.ROLLED_BACK: "rolled_back",
-    Outcome.UNCHANGED: "unchanged",
-    Outcome.FAILED: "failed",
-}
 
 
 def keep(session: Session, folder: Path) -> None:
@@ -39,22 +36,13 @@ def keep(session: Session, folder: Path) -> None:
 
 
 def _judged(place: Place, repaired: Repaired, rejected: frozenset[int]) -> JudgedRegion:
-    gone = [repaired.repairs[i].record for i in rejected]
-    edits: list[tuple[str, Judged]] = []
-    for edit in repaired.result.trace.edits:
-        if edit.region_id == place.region.id:
-            judged = "rejected" if any(edit is g for g in gone) else _OUTCOMES[edit.outcome]
-            edits.append((edit.tool, judged))
+    edits = [e for e in repaired.result.trace.edits if e.region_id == place.region.id]
     return JudgedRegion(
         box=place.region.box,
         mask_hw=place.region.mask_hw,
         drawn=place.drawn,
-        found=_opinion(place.found),
-        said=_opinion(place.diagnosis),
+        found=opinion_of(place.found),
+        said=opinion_of(place.diagnosis),
         wanted=place.chosen,
-        edits=tuple(edits),
+        edits=judged_edits(edits, [repaired.repairs[i].record for i in rejected]),
     )
-
-
-def _opinion(said: Diagnosis) -> Opinion:
-    return Opinion(category=said.category, severity=said.severity, description=said.description)

@@ -24,13 +24,13 @@ from retoucher.imaging.files import read_picture
 from retoucher.imaging.regions import find_regions
 from retoucher.report import Recorder
 from retoucher.report.markup import text
+from retoucher.review import Repair, fallen
 from retoucher.ui import feedback, masks, views
 from retoucher.ui.desk import Desk, Order, Wishes
 from retoucher.ui.exports import safe_name
 from retoucher.ui.forms import at_threshold, read_correction, read_wishes
 from retoucher.ui.layout import NEW_PLACE, Page
 from retoucher.ui.progress import Progress
-from retoucher.ui.review import Repair, fallen
 from retoucher.ui.session import Place, Repaired, Session, Sessions
 from retoucher.ui.settings import UiSettings
 

@@ -21,8 +21,8 @@ from retoucher.errors import InputError
 from retoucher.imaging.files import PictureFile
 from retoucher.imaging.prompts import FoundPrompt, recover_prompt
 from retoucher.report import Recorder
+from retoucher.review import Repair, settle
 from retoucher.ui.corrections import Correction, corrected
-from retoucher.ui.review import Repair, settle
 
 MAX_SESSIONS = 200
 """Beyond so many the one that was idle for longest is forgotten."""

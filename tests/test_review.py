@@ -11,7 +11,7 @@ from retoucher.domain.geometry import Box
 from retoucher.domain.region import Region
 from retoucher.domain.trace import Outcome
 from retoucher.imaging.files import read_picture
-from retoucher.ui.review import REJECTED, Repair, fallen, settle
+from retoucher.review import REJECTED, Repair, fallen, settle
 from tests.ui.magenta import retoucher, wall
 
 A, B, C = Box(20, 20, 60, 60), Box(120, 40, 160, 90), Box(220, 150, 260, 200)

@@ -144,5 +144,11 @@ def _left(rounds: Sequence[Round], gone: Sequence[EditRecord]) -> tuple[LeftRegi
         for edit in rnd.edits
         if any(edit is g for g in gone)
         for region, diagnosis in zip(rnd.regions, rnd.diagnoses, strict=True)
-        if region.id == edit.region_id
+        if region.id in _served(rnd, edit)
     )
+
+
+def _served(rnd: Round, edit: EditRecord) -> set[str]:
+    """Ids of the regions that an edit was to repair."""
+    steps = (step for step in rnd.steps if step.region_id == edit.region_id)
+    return {edit.region_id, *(id for step in steps for id in step.serves)}
