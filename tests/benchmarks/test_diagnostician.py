@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from diagnostician import Found, Judged, _judged, confusion, end_to_end, look_for_regions, summary
+from diagnostician import (
+    Found,
+    Judged,
+    NothingRead,
+    _judged,
+    confusion,
+    end_to_end,
+    look_for_regions,
+    summary,
+    without_hands,
+)
 
 from retoucher.api import Findings
 from retoucher.data.sample import LabelledRegion, Sample
 from retoucher.domain.diagnosis import Diagnosis, Evidence
 from retoucher.domain.geometry import Box
 from retoucher.domain.region import Region
+from retoucher.reasoning.embedded_model import shipped_diagnostician
 
 
-def row(truth: str, said: str, best: str = "hand_shape", **other: float) -> Judged:
+def row(truth: str, said: str, best: str = "hand_shape", part: str = "", **other: float) -> Judged:
     severity = 0 if truth == "no_defect" else 2
     return Judged(
         truth=truth,
-        part="",
+        part=part,
         severity=severity,
         said=said,
         said_severity=2,
@@ -48,6 +59,27 @@ def test_a_summary_tells_named_unknown_and_sound_apart() -> None:
     assert found["defects called sound"] == 0.25
     line = next(x for x in confusion(rows).splitlines() if x.startswith("| hand_shape"))
     assert [c.strip() for c in line.split("|")][2:5] == ["", "1", ""]
+
+
+def test_parts_are_told_apart_by_the_probability_of_a_defect() -> None:
+    rows = [
+        row("hand_shape", "unknown", defect=0.7),
+        row("hand_shape", "unknown", defect=0.3),
+        row("face_feature", "unknown", defect=0.9),
+        row("no_defect", "unknown", part="hand", defect=0.5),
+        row("no_defect", "unknown", part="text", defect=0.1),
+    ]
+    found = summary(rows, None)
+    assert found["AUC, defective against clean hands"] == 0.5
+    assert found["AUC, defective against clean parts"] == pytest.approx(5 / 6)
+    assert "AUC, defective against clean faces" not in found
+
+
+def test_looks_alone_read_nothing_and_measure_no_hands() -> None:
+    assert NothingRead().judge(np.zeros((8, 8, 3), np.uint8), 'a sign "A"').units == ()
+    model = shipped_diagnostician()
+    assert model.hand_h.any()
+    assert not without_hands(model).hand_h.any()
 
 
 def test_evidence_decides_what_was_likeliest() -> None:
