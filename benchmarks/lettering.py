@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _made_set(pool: Path | None) -> tuple[Path, tuple[Sample, ...]]:
+def made_set(pool: Path | None) -> tuple[Path, tuple[Sample, ...]]:
     """The test set, made anew unless this very generator has made it on this machine before."""
     sources = sorted((Path(__file__).parent / "lettering_set").iterdir())
     digest = hashlib.sha256(str(pool).encode() + SEED.to_bytes(4, "big"))
@@ -131,7 +131,7 @@ def _naive(samples: Sequence[Sample], folder: Path, rule: str) -> dict[str, Any]
 def _set_part(
     args: argparse.Namespace, retoucher: Retoucher, pool: Path | None
 ) -> tuple[dict[str, Any], list[str]]:
-    folder, samples = _made_set(pool)
+    folder, samples = made_set(pool)
     chosen = [s for s in samples if args.split in ("all", s.split)]
     if args.quick:
         chosen = _quick(chosen)
