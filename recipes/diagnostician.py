@@ -10,7 +10,7 @@ here too: on them temperatures and operating point are chosen, as the network di
 Hands are measured as well, defective and clean ones; what that is worth is fitted by itself, since
 the network that measures saw none of these pictures, and how much it counts beside the looks is
 chosen on the held-out pictures.
-About seven minutes on one core. Train again whenever the network's weights change.
+About five minutes on one core. Train again whenever the network's weights change.
 """
 
 from __future__ import annotations
