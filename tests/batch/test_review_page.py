@@ -14,13 +14,6 @@ from retoucher.batch.journal import HOME
 from retoucher.cli.main import main
 from tests.batch.pictures import CONFIG, PLUGIN
 from tests.batch.test_review import folder
-from tests.browser import headless_browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with headless_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import headless_browser
-
 STEP_MS = 60_000
 
 
@@ -58,17 +56,10 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """Headless Chromium."""
-    if util.find_spec("gradio") is None:
-        pytest.skip("gradio is not installed (the extra ui)")
-    with headless_browser() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="session")
 def server(browser) -> Iterator[Server]:
     """The page over the agents of `magenta`."""
+    if util.find_spec("gradio") is None:
+        pytest.skip("gradio is not installed (the extra ui)")
     server = Server(["-m", "tests.ui.magenta"], {})
     yield server
     assert server.end() == 0
