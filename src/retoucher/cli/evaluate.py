@@ -9,6 +9,7 @@ import typer
 
 from retoucher.cli.data import FieldsOption, FormatOption, PathArgument, PicturesOption
 from retoucher.cli.evaluate_reasoning import reasoning
+from retoucher.cli.options import FiguresFile, NoProgress, TablesFile
 
 app = typer.Typer(no_args_is_help=True, help="Measure the agents on labelled sets.")
 
@@ -43,12 +44,8 @@ def perception(
     min_severity: Annotated[
         int, typer.Option(min=1, max=3, help="Milder marks count neither for nor against.")
     ] = 2,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON.")
-    ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write all tables as Markdown.")
-    ] = None,
+    as_json: FiguresFile = None,
+    markdown: TablesFile = None,
     curves: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write ROC and precision-recall as PNG (extra `eval`)."),
@@ -59,7 +56,7 @@ def perception(
     form: FormatOption = None,
     pictures: PicturesOption = None,
     fields: FieldsOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: NoProgress = False,
 ) -> None:
     """How well saliency finds what people marked.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from retoucher.cli.data import FieldsOption, FormatOption, PathArgument, PicturesOption
+from retoucher.cli.options import Config, FiguresFile, NoProgress, Sets, TablesFile
 
 
 def reasoning(
@@ -21,11 +22,8 @@ def reasoning(
             "configured]",
         ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings file (TOML).")] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated."),
-    ] = None,
+    config: Config = None,
+    sets: Sets = None,
     min_severity: Annotated[
         int, typer.Option(min=1, max=3, help="Milder regions are left out.")
     ] = 2,
@@ -56,16 +54,12 @@ def reasoning(
     overlap: Annotated[
         bool, typer.Option("--overlap", help="METEOR and ROUGE of descriptions (extra `eval`).")
     ] = False,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON.")
-    ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write all tables as Markdown.")
-    ] = None,
+    as_json: FiguresFile = None,
+    markdown: TablesFile = None,
     form: FormatOption = None,
     pictures: PicturesOption = None,
     fields: FieldsOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: NoProgress = False,
 ) -> None:
     """How often the category is right, and how near the words are to people's.
 

@@ -123,6 +123,13 @@ ReasonerName = Annotated[
 WorkerMemory = Annotated[
     float | None, typer.Option(metavar="GB", help="A worker may take so much memory (Linux).")
 ]
+FiguresFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON.")
+]
+TablesFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write all tables as Markdown.")
+]
+NoProgress = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Result as JSON, one object a picture, one a line.")
