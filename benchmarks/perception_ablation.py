@@ -150,7 +150,7 @@ def figures_of(trainer: Trainer, run: Run, held: Sequence[Sample]) -> dict[str, 
     """Measured once, and kept in the run's folder."""
     done = trainer.folder / "figures.json"
     if not done.exists():
-        report = validate(run.net, run.average, held, trainer.tokenizer, trainer.long_side_px)
+        report, _ = validate(run.net, run.average, held, trainer.tokenizer, trainer.long_side_px)
         figures = {**report.saliency.scores.as_dict(), "parts": report.parts}
         done.write_text(json.dumps(figures), "utf-8")
     return json.loads(done.read_text("utf-8"))

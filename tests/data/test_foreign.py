@@ -52,7 +52,7 @@ def test_richhf_records_meet_their_pictures(tmp_path: Path) -> None:
     assert sample.saliency_hw is not None
     assert sample.saliency_hw[150, 100] == 1.0
     assert record.misalignment_hw[100, 150] == 1.0
-    assert record.scores == {"artifact_score": 0.75, "aesthetics_score": 0.5}
+    assert sample.scores == {"plausibility": 0.75, "aesthetics": 0.5}
     assert record.misaligned_words == (1, 1, 0, 1, 1)
     assert not sample.is_clean
     (opened,) = open_dataset(tmp_path / "a.tfrecord", pictures=tmp_path)

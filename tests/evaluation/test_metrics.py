@@ -20,8 +20,10 @@ from retoucher.evaluation.metrics import (
     kld,
     measure,
     nss,
+    pearson,
     rank_auc,
     sim,
+    spearman,
     summarise,
 )
 
@@ -225,3 +227,13 @@ def test_bad_input_is_refused() -> None:
         sim(s - 2, t)
     with pytest.raises(InputError, match=r"\(H, W\)"):
         measure(s[None], t[None])
+
+
+def test_correlations_against_their_definitions() -> None:
+    x = np.array([1.0, 2.0, 2.0, 4.0])
+    assert pearson(x, 3 * x - 1) == pytest.approx(1.0)
+    assert pearson(x, -x) == pytest.approx(-1.0)
+    # Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: the covariance by hand.
+    assert spearman(x, np.array([0.0, 1.0, 10.0, 100.0])) == pytest.approx(4.5 / (4.5 * 5) ** 0.5)
+    assert math.isnan(spearman(x, np.ones(4)))
+    assert math.isnan(pearson(x[:1], x[:1]))

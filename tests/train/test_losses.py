@@ -14,12 +14,14 @@ from retoucher.train.losses import (  # noqa: E402
     KLD_EPS,
     LossSettings,
     Parts,
+    Scores,
     kld_term,
     mse_term,
     part_terms,
     perception_loss,
     pixel_cross_entropy,
     saliency_loss,
+    score_term,
 )
 
 
@@ -172,3 +174,24 @@ def test_settings_are_checked() -> None:
         LossSettings(alpha=1.2)
     with pytest.raises(ConfigError, match="negative"):
         LossSettings(rank=-1.0)
+
+
+def test_scores_that_are_not_known_cost_nothing() -> None:
+    predicted = torch.tensor([[0.2, 0.9], [0.5, 0.5]], requires_grad=True)
+    truth = torch.tensor([[0.6, math.nan], [math.nan, 0.4]])
+    loss = score_term(Scores(predicted, truth))
+    assert float(loss.detach()) == pytest.approx((0.4**2 + 0.1**2) / 2)
+    loss.backward()
+    assert predicted.grad is not None
+    assert torch.allclose(predicted.grad, torch.tensor([[-0.4, 0.0], [0.0, 0.1]]))
+    nothing = score_term(Scores(predicted.detach(), torch.full((2, 2), math.nan)))
+    assert float(nothing) == 0.0
+
+
+def test_scores_join_the_sum_by_their_weight() -> None:
+    logits, truth, valid = example(7)
+    scores = Scores(torch.tensor([[0.5]]), torch.tensor([[1.0]]))
+    without = perception_loss(logits, truth, valid, some_parts(), LossSettings())
+    weighted = perception_loss(logits, truth, valid, some_parts(), LossSettings(score=2.0), scores)
+    assert float(weighted.score) == pytest.approx(0.25)
+    assert float(weighted.total) == pytest.approx(float(without.total) + 0.5)

@@ -292,6 +292,56 @@ def test_the_papers_recipe_trains_tiny_encoders_from_folders(data: Path, tmp_pat
     assert np.isfinite(model.predict(empty)).all()
 
 
+SCORED = """
+[losses]
+saliency = 0.0
+score = 1.0
+"""
+
+
+def scored(i: int) -> Sample:
+    """A picture that its prompt praises or not, and people with it."""
+    word, score = ("fine", 0.9) if i % 3 else ("poor", 0.1)
+    return replace(sample(i), prompt=f"a {word} square {i}", scores={"overall": score})
+
+
+def scored_recipe(tmp_path: Path, more: str = SCORED) -> Path:
+    """A recipe with a score head, on whole pictures."""
+    write_labels([scored(i) for i in range(24)], tmp_path / "set")
+    heads = COMPACT.replace("fusion_layers = 1 }", 'fusion_layers = 1, score_heads = ["overall"] }')
+    head = COMMON.format(folder=tmp_path, extra=f'start = "{tmp_path}/start.ckpt"')
+    head = head.replace("max_side_px = 160 }", "max_side_px = 64, part_share = 0.0 }")
+    head = head.replace("size = 2", "size = 2\nprompt_dropout = 0.0")
+    head = head.replace("steps = 4", "steps = 60\nrate = 1e-2\naverage_decay = 0.9")
+    head = head.replace("evaluate_every = 2", "evaluate_every = 60")
+    file = tmp_path / "recipe.toml"
+    file.write_text(head + heads + more, "utf-8")
+    torch.manual_seed(0)
+    shape = replace(TINY, network=replace(TINY.network, score_heads=("overall",)))
+    save_checkpoint({"average": build_compact(shape).state_dict()}, tmp_path / "start.ckpt")
+    return file
+
+
+def test_score_heads_learn_what_people_scored(tmp_path: Path) -> None:
+    file = scored_recipe(tmp_path)
+    assert run(file)[0] == "finished"
+    best = load_checkpoint(tmp_path / "run" / "best.ckpt")
+    assert best["overall_plcc"] > 0.95
+    assert best["overall_srcc"] > 0.75
+    header = (tmp_path / "run" / "log.csv").read_text("utf-8").splitlines()[0]
+    assert header.endswith(",rank,score")
+
+
+def test_score_heads_without_scores_or_loss_are_said(tmp_path: Path) -> None:
+    file = scored_recipe(tmp_path, more="")
+    with pytest.raises(ConfigError, match="set both or neither"):
+        read_recipe(file)
+    file = scored_recipe(tmp_path)
+    write_labels([sample(i) for i in range(12)], tmp_path / "set")
+    with pytest.raises(ConfigError, match=r"no picture has a score overall \(they have none\)"):
+        run(file)
+
+
 def test_preset_paper_says_what_is_missing(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="preset paper needs transformers (extra torch)")
     more = f"""

@@ -66,7 +66,7 @@ def open_dataset(
     Args:
         path: the data set's folder, or its annotation file.
         form: its format; None: guessed.
-        pictures: folder of the pictures, where the format keeps them apart (COCO, EvalMuse,
+        pictures: folder of the pictures, where they are kept apart (labels, COCO, EvalMuse,
             RichHF).
         fields: field map (TOML) for format "genblemish".
 
@@ -77,7 +77,7 @@ def open_dataset(
         raise InputError(f"{path}: no such file or folder")
     match form or guess_format(path):
         case "labels":
-            return read_labels(path)
+            return read_labels(path, pictures)
         case "pool":
             return read_pool(path)
         case "signs":

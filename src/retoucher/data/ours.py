@@ -44,14 +44,19 @@ _FINGERS = (
 )
 
 
-def read_labels(folder: Path) -> list[Sample]:
+def read_labels(folder: Path, pictures: Path | None = None) -> list[Sample]:
     """A labelled set: `labels.jsonl` in `folder`, pictures beside it, loaded when asked.
+
+    Args:
+        folder: or the file itself, of any name.
+        pictures: folder that the records' `file` names start from; None: where the file lies.
 
     Raises:
         InputError: a line does not follow the format, with its number.
     """
     path = folder / "labels.jsonl" if folder.is_dir() else folder
-    samples = [_sample(record, path.parent, where) for where, record in read_records(path)]
+    root = pictures or path.parent
+    samples = [_sample(record, root, where) for where, record in read_records(path)]
     seen: set[str] = set()
     for sample in samples:
         if sample.id in seen:
@@ -175,6 +180,10 @@ def _sample(record: Record, folder: Path, where: str) -> Sample:
             clean_parts=tuple(_clean_part(p, height, width, where) for p in parts),
             source=get_str(record, "source", where, ""),
             licence=get_str(record, "licence", where, ""),
+            scores={
+                name: get_floats([value], f"score {name!r}", where, 1)[0]
+                for name, value in as_record(record.get("scores", {}), where).items()
+            },
         )
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
@@ -242,6 +251,8 @@ def _record(sample: Sample, folder: Path) -> dict[str, object]:
             for p in sample.clean_parts
         ],
     }
+    if sample.scores:
+        record["scores"] = dict(sample.scores)
     return record
 
 

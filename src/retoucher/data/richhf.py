@@ -20,7 +20,13 @@ from retoucher.data.tfrecord import Feature, parse_example, read_tfrecords
 from retoucher.errors import InputError
 
 MAP_SIDE_PX = 512
-SCORES = ("artifact_score", "misalignment_score", "aesthetics_score", "overall_score")
+SCORES: Mapping[str, str] = {
+    "artifact_score": "plausibility",
+    "misalignment_score": "alignment",
+    "aesthetics_score": "aesthetics",
+    "overall_score": "overall",
+}
+"""The records' names of whole-picture scores (higher is better in all four), and ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,22 +34,20 @@ class RichHfRecord:
     """One record besides its picture.
 
     Attributes:
-        sample: `saliency_hw` is the artifact map.
+        sample: `saliency_hw` is the artifact map, `scores` those that the record has.
         misalignment_hw: float32 (512, 512) in [0, 1], where the picture contradicts the prompt.
-        scores: by the names in `SCORES`, 0 to 1, higher is better; those that the record has.
         misaligned_words: one label a word of the prompt: 0 misaligned, 1 aligned.
     """
 
     sample: Sample
     misalignment_hw: FloatArray
-    scores: Mapping[str, float]
     misaligned_words: tuple[int, ...]
 
 
 def read_richhf(
     records: Path, pictures: Path, prompts: Mapping[str, str] | None = None
 ) -> list[Sample]:
-    """Samples of a TFRecord file; see `read_richhf_records` for the scores."""
+    """Samples of a TFRecord file; see `read_richhf_records` for what else it says."""
     return [r.sample for r in read_richhf_records(records, pictures, prompts)]
 
 
@@ -76,9 +80,13 @@ def read_richhf_records(
                 prompt=_prompt(path) if prompts is None else prompts.get(stem, ""),
                 saliency_hw=_map(features, "artifact_map", where),
                 source="RichHF-18K",
+                scores={
+                    ours: _score(features, name, where)
+                    for name, ours in SCORES.items()
+                    if name in features
+                },
             ),
             misalignment_hw=_map(features, "misalignment_map", where),
-            scores={name: _number(features, name, where) for name in SCORES if name in features},
             misaligned_words=tuple(int(w) for w in words.split()),
         )
 
@@ -127,8 +135,9 @@ def _text(
     return default
 
 
-def _number(features: Mapping[str, Feature], name: str, where: str) -> float:
+def _score(features: Mapping[str, Feature], name: str, where: str) -> float:
     values = features[name]
-    if len(values) != 1 or isinstance(values[0], bytes):
-        raise InputError(f"{where}: '{name}' must hold one number")
-    return float(values[0])
+    number = values[0] if len(values) == 1 else None
+    if number is None or isinstance(number, bytes) or not 0.0 <= number <= 1.0:
+        raise InputError(f"{where}: '{name}' must hold one number from 0 to 1")
+    return float(number)

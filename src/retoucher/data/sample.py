@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
@@ -110,6 +111,9 @@ class Sample:
         licence: as the source states it; may be empty.
         saliency_hw: float32 (h, w) in [0, 1], the data set's own saliency ground truth where it has
             one instead of regions (RichHF-18K); any size.
+        scores: of the whole picture as people gave them, each in [0, 1], higher is better, by name
+            ("plausibility", "aesthetics", "alignment", "overall"); empty where nobody did. A crop,
+            or a picture with a defect put in, has none.
         complete: True where every visible defect is marked, so that the rest is negative.
     """
 
@@ -123,6 +127,7 @@ class Sample:
     source: str = ""
     licence: str = ""
     saliency_hw: FloatArray | None = field(default=None, repr=False)
+    scores: Mapping[str, float] = field(default_factory=dict[str, float])
     complete: bool = True
 
     def __post_init__(self) -> None:
@@ -139,6 +144,8 @@ class Sample:
             or not (float(saliency.min()) >= 0.0 and float(saliency.max()) <= 1.0)
         ):
             raise ValueError(f"{self.id}: saliency must be (h, w) in [0, 1], got {saliency.shape}")
+        if not all(0.0 <= score <= 1.0 for score in self.scores.values()):
+            raise ValueError(f"{self.id}: scores must lie in [0, 1], got {dict(self.scores)}")
 
     @property
     def is_clean(self) -> bool:

@@ -32,7 +32,8 @@ def crop_sample(
         size_wh: width and height of the result; another aspect ratio stretches.
         min_visible_share: see above.
     """
-    if not Box(0, 0, sample.width, sample.height).contains(window):
+    whole = Box(0, 0, sample.width, sample.height)
+    if not whole.contains(window):
         raise ValueError(f"{sample.id}: window {window.as_xyxy()} is not inside the picture")
     width, height = size_wh or (window.width, window.height)
     scale_xy = width / window.width, height / window.height
@@ -58,6 +59,7 @@ def crop_sample(
         regions=tuple(regions),
         clean_parts=tuple(parts),
         saliency_hw=_cut_saliency(sample, window, (width, height)),
+        scores=sample.scores if window == whole else {},
     )
 
 

@@ -84,6 +84,25 @@ def rank_auc(positives: NDArray[Any], negatives: NDArray[Any]) -> float:
     return float((below + not_above) / 2 / positives.size / negatives.size)
 
 
+def pearson(x_n: NDArray[Any], y_n: NDArray[Any]) -> float:
+    """Linear correlation (PLCC) of two rows of numbers; NaN when either is constant or shorter
+    than 2."""
+    x, y = (np.asarray(v, np.float64) for v in (x_n, y_n))
+    if x.size < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def spearman(x_n: NDArray[Any], y_n: NDArray[Any]) -> float:
+    """Rank correlation (SRCC), equal values sharing their mean rank; NaN as `pearson`."""
+    return pearson(_mean_ranks(x_n), _mean_ranks(y_n))
+
+
+def _mean_ranks(x_n: NDArray[Any]) -> Floats:
+    _, which, counts = np.unique(x_n, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[which]
+
+
 def auc_judd_trapezoid(
     saliency_hw: NDArray[Any], truth_hw: NDArray[Any], jitter: np.random.Generator | None = None
 ) -> float:

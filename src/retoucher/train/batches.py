@@ -6,6 +6,7 @@ interrupted run resumed at step k sees what the uninterrupted one would have see
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -72,7 +73,8 @@ class Group(NamedTuple):
 
 class Batch(NamedTuple):
     """`image_bchw` in [-1, 1] with 0 on padding, `valid_bhw` at the picture's size, the target and
-    its validity at the map's, labelled parts, and the prompts shown."""
+    its validity at the map's, labelled parts, the prompts shown, and the true scores `scores_bn` in
+    the order asked for, NaN where a picture has none."""
 
     image_bchw: Tensor
     valid_bhw: Tensor
@@ -80,10 +82,12 @@ class Batch(NamedTuple):
     truth_valid_bhw: Tensor
     parts: Parts
     prompts: tuple[str, ...]
+    scores_bn: Tensor
 
 
 class BatchSource:
-    """Draws batches from groups of samples held in memory.
+    """Draws batches from groups of samples held in memory; `score_names` says which scores of
+    them, and in what order.
 
     Raises:
         ConfigError: no samples, or no group with a share, or no stream for the pairs wanted.
@@ -95,6 +99,7 @@ class BatchSource:
         settings: BatchSettings,
         seed: int,
         stream: PairStream | None = None,
+        score_names: Sequence[str] = (),
     ) -> None:
         if settings.pairs and stream is None:
             raise ConfigError("batches with synthetic pairs need a stream of them")
@@ -107,6 +112,7 @@ class BatchSource:
         self._settings = settings
         self._seed = seed
         self._stream = stream
+        self._score_names = tuple(score_names)
         self._bank = DonorBank(s for g in self._groups for s in g.samples)
 
     def batch(self, step: int) -> Batch:
@@ -119,7 +125,7 @@ class BatchSource:
             # Both with the prompt or both without: it must not tell them apart.
             seen = rng.random() >= self._settings.prompt_dropout
             rows += [replace(s, prompt=s.prompt if seen else "") for s in (pair.defect, pair.twin)]
-        return collate(rows, self._settings)
+        return collate(rows, self._settings, self._score_names)
 
     def _row(self, rng: np.random.Generator) -> Sample:
         settings = self._settings
@@ -139,7 +145,9 @@ def in_memory(samples: Sequence[Sample]) -> list[Sample]:
     return [replace(s, picture=s.load_rgb()) for s in samples]
 
 
-def collate(rows: Sequence[Sample], settings: BatchSettings) -> Batch:
+def collate(
+    rows: Sequence[Sample], settings: BatchSettings, score_names: Sequence[str] = ()
+) -> Batch:
     """Pads crops to the batch's size at the right and bottom, and makes targets and parts."""
     side, stride = settings.crops.size_px, settings.stride
     cells = side // stride
@@ -176,6 +184,7 @@ def collate(rows: Sequence[Sample], settings: BatchSettings) -> Batch:
         to_tensor(truth_valid),
         parts,
         tuple(row.prompt for row in rows),
+        torch.tensor([[row.scores.get(name, math.nan) for name in score_names] for row in rows]),
     )
 
 

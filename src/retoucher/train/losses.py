@@ -29,6 +29,7 @@ class LossSettings:
         bce: weight of pixelwise binary cross-entropy.
         part: weight of cross-entropy on the mean saliency of each labelled part.
         rank: weight of the pairwise ranking of defective over clean parts of a batch.
+        score: weight of the squared error of whole-picture scores, for a network with score heads.
     """
 
     alpha: float = 0.5
@@ -36,11 +37,12 @@ class LossSettings:
     bce: float = 0.0
     part: float = 0.0
     rank: float = 0.0
+    score: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.alpha <= 1.0:
             raise ConfigError(f"alpha lies in [0, 1], got {self.alpha}")
-        if min(self.saliency, self.bce, self.part, self.rank) < 0:
+        if min(self.saliency, self.bce, self.part, self.rank, self.score) < 0:
             raise ConfigError("weights of losses are not negative")
 
 
@@ -56,6 +58,13 @@ class Parts(NamedTuple):
     defective_n: Tensor
 
 
+class Scores(NamedTuple):
+    """Whole-picture scores of a batch, (B, N) each: predicted, and true with NaN where unknown."""
+
+    predicted_bn: Tensor
+    truth_bn: Tensor
+
+
 class LossTerms(NamedTuple):
     """The weighted sum to minimise, and what it is made of (detached)."""
 
@@ -65,6 +74,7 @@ class LossTerms(NamedTuple):
     bce: Tensor
     part: Tensor
     rank: Tensor
+    score: Tensor
 
 
 def mse_term(saliency_bhw: Tensor, truth_bhw: Tensor, valid_bhw: Tensor) -> Tensor:
@@ -133,12 +143,21 @@ def part_terms(logits_bhw: Tensor, parts: Parts) -> tuple[Tensor, Tensor]:
     return part, functional.softplus(good[None, :] - bad[:, None]).mean()
 
 
+def score_term(scores: Scores) -> Tensor:
+    """Mean squared error over the known scores (RAHF's loss of its score heads); 0 without any."""
+    predicted, truth = _wide(scores.predicted_bn), _wide(scores.truth_bn)
+    known = ~truth.isnan()
+    errors = torch.where(known, predicted - truth.nan_to_num(), predicted * 0).square()
+    return errors.sum() / known.sum().clamp(min=1)
+
+
 def perception_loss(
     logits_bhw: Tensor,
     truth_bhw: Tensor,
     valid_bhw: Tensor,
     parts: Parts,
     settings: LossSettings,
+    scores: Scores | None = None,
 ) -> LossTerms:
     """All terms, weighted by the settings.
 
@@ -148,13 +167,16 @@ def perception_loss(
         valid_bhw: 1 on the picture, 0 on padding, same shape.
         parts: labelled parts; may be empty.
         settings: weights.
+        scores: of the score heads; None: the network has none.
     """
     base, mse, kld = saliency_loss(logits_bhw, truth_bhw, valid_bhw, settings.alpha)
     bce = pixel_cross_entropy(logits_bhw, truth_bhw, valid_bhw)
     part, rank = part_terms(logits_bhw, parts)
     total = settings.saliency * base + settings.bce * bce
     total = total + settings.part * part + settings.rank * rank
-    terms = (x.detach() for x in (mse, kld, bce, part, rank))
+    score = torch.zeros_like(part) if scores is None else score_term(scores)
+    total = total + settings.score * score
+    terms = (x.detach() for x in (mse, kld, bce, part, rank, score))
     return LossTerms(total, *terms)
 
 

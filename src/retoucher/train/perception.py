@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from retoucher.agents import FloatArray
 from retoucher.data.sample import Sample
 from retoucher.errors import InputError
+from retoucher.evaluation.metrics import pearson, spearman
 from retoucher.evaluation.perception import PerceptionReport, evaluate
 from retoucher.perception.network import DistortionSaliencyNet
 from retoucher.perception.tensors import to_tensor
@@ -24,7 +26,7 @@ from retoucher.train.averaging import WeightAverage
 from retoucher.train.batches import Batch
 from retoucher.train.checkpoint import load_checkpoint, save_checkpoint
 from retoucher.train.logs import Kind, RunLog
-from retoucher.train.losses import LossSettings, LossTerms, perception_loss
+from retoucher.train.losses import LossSettings, LossTerms, Scores, perception_loss
 from retoucher.train.placement import OneCpu, Placement
 from retoucher.train.prompts import PromptTokenizer
 from retoucher.vision.preprocess import prepare, restore
@@ -144,7 +146,7 @@ class Batches(Protocol):
     def batch(self, step: int) -> Batch: ...
 
 
-class _Logits(nn.Module):
+class _Forward(nn.Module):
     """The network with prompt encoding inside one forward pass, which gradient sync needs."""
 
     def __init__(self, net: DistortionSaliencyNet) -> None:
@@ -153,11 +155,11 @@ class _Logits(nn.Module):
 
     def forward(
         self, image_bchw: Tensor, valid_bhw: Tensor, ids_bt: Tensor | None, seen_bt: Tensor | None
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         text = None
         if ids_bt is not None and seen_bt is not None:
             text = self.net.encode_text(ids_bt, seen_bt)
-        return self.net(image_bchw, valid_bhw, text, seen_bt).logits_bhw
+        return tuple(self.net(image_bchw, valid_bhw, text, seen_bt))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +213,7 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         for log in self._logs():
             log.rewind(run.step)
-        learner = self.placement.prepare(_Logits(run.net))
+        learner = self.placement.prepare(_Forward(run.net))
         saved = run.step
         # Batches are drawn while others are learnt from; each depends on its number alone.
         with ThreadPoolExecutor(self.workers) as ahead:
@@ -280,12 +282,14 @@ class Trainer:
             group["lr"] = peak * factor
         learner.train()
         device = self.placement.device
+        logits, predicted = self._forward(run.net, learner, batch)
         terms = perception_loss(
-            self._logits(run.net, learner, batch),
+            logits,
             batch.truth_bhw.to(device),
             batch.truth_valid_bhw.to(device),
             type(batch.parts)(*(x.to(device) for x in batch.parts)),
             self.losses,
+            Scores(predicted, batch.scores_bn.to(device)) if predicted.shape[1] else None,
         )
         run.optimiser.zero_grad(set_to_none=True)
         self.placement.backward(terms.total)
@@ -295,7 +299,9 @@ class Trainer:
         run.average.follow(run.net, run.step)
         return terms, factor
 
-    def _logits(self, net: DistortionSaliencyNet, learner: nn.Module, batch: Batch) -> Tensor:
+    def _forward(
+        self, net: DistortionSaliencyNet, learner: nn.Module, batch: Batch
+    ) -> tuple[Tensor, Tensor]:
         device = self.placement.device
         ids = seen = None
         if net.text is not None:
@@ -308,9 +314,12 @@ class Trainer:
         figures: dict[str, float] = {}
         if self.placement.rank == 0:
             net, average, tokenizer = run.net, run.average, self.tokenizer
-            report = validate(net, average, self.validation, tokenizer, self.long_side_px)
+            report, agreement = validate(
+                net, average, self.validation, tokenizer, self.long_side_px
+            )
             score = selection_score(report)
-            figures = {**report.saliency.scores.as_dict(), "parts": report.parts, "score": score}
+            figures = {**report.saliency.scores.as_dict(), "parts": report.parts}
+            figures |= {**agreement, "score": score}
             self._write("validation", {"step": float(run.step), **figures})
             text = "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
             self.report(f"step {run.step}  validation  {text}")
@@ -350,11 +359,18 @@ def selection_score(report: PerceptionReport) -> float:
     return scores.auc_judd + parts + scores.nss / 5
 
 
-@torch.no_grad()
 def predict(
     net: DistortionSaliencyNet, sample: Sample, tokenizer: PromptTokenizer, long_side_px: int
 ) -> FloatArray:
     """Saliency of a sample by the torch network, float32 (H, W)."""
+    return predict_all(net, sample, tokenizer, long_side_px)[0]
+
+
+@torch.no_grad()
+def predict_all(
+    net: DistortionSaliencyNet, sample: Sample, tokenizer: PromptTokenizer, long_side_px: int
+) -> tuple[FloatArray, dict[str, float]]:
+    """Saliency of a sample, float32 (H, W), and its scores by the names of the score heads."""
     device = net.head_bias.device
     given = prepare(sample.load_rgb(), long_side_px)
     image = to_tensor(given.image_1chw).to(device, memory_format=torch.channels_last)
@@ -364,9 +380,12 @@ def predict(
         ids, mask = tokenizer.encode(sample.prompt)
         seen = to_tensor(mask)[None].to(device)
         text = net.encode_text(to_tensor(ids)[None].to(device), seen)
-    logits = net(image, valid, text, seen).logits_bhw[0].float().cpu().numpy()
+    out = net(image, valid, text, seen)
+    logits = out.logits_bhw[0].float().cpu().numpy()
     size = (sample.height, sample.width)
-    return restore(logits, given.shown_hw, net.config.decoder_stride, size)
+    saliency = restore(logits, given.shown_hw, net.config.decoder_stride, size)
+    scores = zip(net.config.score_heads, out.scores_bn[0].tolist(), strict=True)
+    return saliency, dict(scores)
 
 
 def validate(
@@ -375,14 +394,42 @@ def validate(
     samples: Sequence[Sample],
     tokenizer: PromptTokenizer,
     long_side_px: int,
-) -> PerceptionReport:
-    """Scores the averaged weights; the network's own are back in place afterwards."""
+) -> tuple[PerceptionReport, dict[str, float]]:
+    """Measures the averaged weights; the network's own are back in place afterwards.
+
+    Returns:
+        The report on the maps, and for every score head, where samples have its score, the linear
+        and the rank correlation with it, as "<name>_plcc" and "<name>_srcc" (RAHF's figures).
+    """
     own = {k: v.clone() for k, v in net.state_dict().items()}
     was_training = net.training
     net.load_state_dict(average.state)
     net.eval()
+    predicted: list[dict[str, float]] = []
+
+    def look(sample: Sample) -> FloatArray:
+        saliency, scores = predict_all(net, sample, tokenizer, long_side_px)
+        predicted.append(scores)
+        return saliency
+
     try:
-        return evaluate(samples, lambda s: predict(net, s, tokenizer, long_side_px))
+        report = evaluate(samples, look)
+        return report, _agreement(net.config.score_heads, predicted, samples)
     finally:
         net.load_state_dict(own)
         net.train(was_training)
+
+
+def _agreement(
+    names: Sequence[str], predicted: Sequence[Mapping[str, float]], samples: Sequence[Sample]
+) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for name in names:
+        rows = [
+            (p[name], s.scores[name])
+            for p, s in zip(predicted, samples, strict=True)
+            if name in s.scores
+        ]
+        given, true = np.array(rows, np.float64).reshape(-1, 2).T
+        figures |= {f"{name}_plcc": pearson(given, true), f"{name}_srcc": spearman(given, true)}
+    return figures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -60,6 +60,7 @@ class GroupSettings:
         skip_sources: sources to leave out whose name contains one of these.
         skip_ids: samples to leave out whose id ends with one of these.
         landmarks: file of detected landmarks, by which synthetic defects are placed; "": none.
+        hold_out: keeps `validation_share` of a labelled set for validation; off, all is learnt.
         pictures, fields: folder of pictures and field map, for formats that need them; "": none.
         in_memory: holds all pictures in memory; off, each is read when it is drawn.
     """
@@ -70,6 +71,7 @@ class GroupSettings:
     skip_sources: tuple[str, ...] = ()
     skip_ids: tuple[str, ...] = ()
     landmarks: str = ""
+    hold_out: bool = True
     pictures: str = ""
     fields: str = ""
     in_memory: bool = True
@@ -134,6 +136,11 @@ class Recipe:
                 f"batch.stride is {self.batch.stride}, but the network's decoder_stride is "
                 f"{shape.decoder_stride}; they must be the same"
             )
+        if bool(shape.score_heads) != bool(self.losses.score):
+            raise ConfigError(
+                f"score_heads is {list(shape.score_heads)} and losses.score {self.losses.score:g}: "
+                "heads learn by that loss alone, so set both or neither"
+            )
         if self.preset == "paper" and (self.schedule.frozen_levels or self.schedule.style_chance):
             raise ConfigError(
                 "preset = 'paper' has no levels to freeze or restyle: set schedule.frozen_levels "
@@ -189,7 +196,8 @@ def load_group(name: str, settings: GroupSettings, recipe: Recipe) -> tuple[Grou
     samples = [s for s in samples if not any(x in s.source for x in settings.skip_sources)]
     samples = [s for s in samples if not s.id.endswith(settings.skip_ids)]
     validation: list[Sample] = []
-    if kind not in _POOLS and kind not in ("hand_signs", "signs", "pool"):
+    labelled = kind not in _POOLS and kind not in ("hand_signs", "signs", "pool")
+    if labelled and settings.hold_out:
         samples, validation = held_out(samples, recipe.validation_share, recipe.validation_seed)
     if settings.in_memory:
         samples, validation = in_memory(samples), in_memory(validation)
@@ -282,8 +290,10 @@ def run_recipe(
     model = build_model(recipe)
     cast("Any", model.net).to(place.device, memory_format=torch.channels_last)
     groups, validation = _loaded(recipe, say)
+    names = _score_names(model.net, groups)
+    source = BatchSource(groups, recipe.batch, recipe.seed, synthetic(groups, recipe), names)
     trainer = Trainer(
-        source=BatchSource(groups, recipe.batch, recipe.seed, synthetic(groups, recipe)),
+        source=source,
         validation=validation,
         tokenizer=model.tokenizer,
         schedule=recipe.schedule,
@@ -308,6 +318,16 @@ def run_recipe(
     finally:
         for log in trainer.logs:
             log.close()
+
+
+def _score_names(net: DistortionSaliencyNet, groups: Sequence[Group]) -> tuple[str, ...]:
+    """Of the network's score heads, each of which some picture must have."""
+    known = {name for group in groups for s in group.samples for name in s.scores}
+    missing = [name for name in net.config.score_heads if name not in known]
+    if missing:
+        has = f"they have {', '.join(sorted(known))}" if known else "they have none"
+        raise ConfigError(f"score_heads: no picture has a score {', '.join(missing)} ({has})")
+    return net.config.score_heads
 
 
 def _loaded(recipe: Recipe, say: Report) -> tuple[list[Group], list[Sample]]:

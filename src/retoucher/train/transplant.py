@@ -106,9 +106,11 @@ def transplant(crop: Sample, bank: DonorBank, settings: TransplantSettings, rng:
         chosen = isinstance(label, CleanPart) and draw > 1 - settings.bend
         if chosen and _bend(image, label.box, rng):
             labels[labels.index(label)] = LabelledRegion(box=label.box, category="unknown")
+    changed = labels != [*crop.regions, *crop.clean_parts]
     return replace(
         crop,
         picture=image,
+        scores={} if changed else crop.scores,
         regions=tuple(x for x in labels if isinstance(x, LabelledRegion)),
         clean_parts=tuple(x for x in labels if isinstance(x, CleanPart)),
     )

@@ -198,6 +198,7 @@ def _finished(
         picture=augment(seed, spoiled, settings.augment),
         regions=(*clean.regions, *(_region(m) for m in made)),
         clean_parts=kept,
+        scores={},
     )
     return SyntheticPair(defect=defect, twin=twin_sample, generators=names)
 
