@@ -36,7 +36,7 @@ from retoucher.lettering.reading import shared_reader
 from retoucher.looking import looking_since
 from retoucher.perception.saliency import ViewSettings
 from retoucher.verification.improvement import region_scores
-from retoucher.vision.preprocess import restore
+from retoucher.vision.preprocess import shown_logits, to_saliency
 from retoucher.vision.runtime import SaliencyNetwork, shared_network
 
 
@@ -145,9 +145,9 @@ def look_by_crop(
         began = time.process_time()
         view = network.look(np.ascontiguousarray(image_rgb), prompt, side)
         took = time.process_time() - began
-        logits = view.logits_hw * np.float32(views.scale) + np.float32(views.shift)
-        h, w = image_rgb.shape[:2]
-        return restore(logits, view.shown_hw, network.stride, (h, w)), took
+        logits = shown_logits(view.logits_hw, view.shown_hw, network.stride)
+        calibrated = logits * np.float32(views.scale) + np.float32(views.shift)
+        return to_saliency(calibrated, (image_rgb.shape[0], image_rgb.shape[1])), took
 
     before, _ = seen(before_rgb)
     whole, took = seen(after_rgb)

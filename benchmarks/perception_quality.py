@@ -26,13 +26,16 @@ from retoucher.evaluation.baselines import BASELINES
 from retoucher.evaluation.perception import Evaluation, Predict
 from retoucher.evaluation.tables import as_json, markdown_all
 from retoucher.perception.fusion import FusedPerceiver
-from retoucher.perception.saliency import WEIGHTS, SaliencyPerceiver
+from retoucher.perception.saliency import WEIGHTS, SaliencyPerceiver, SaliencySettings
 from retoucher.perception.text import TextPerceiver
 
 
 def models(options: argparse.Namespace) -> list[tuple[str, Predict]]:
     """Rows of the table: baselines first, then the perceivers."""
-    network, text = SaliencyPerceiver(options.weights), TextPerceiver()
+    network, text = (
+        SaliencyPerceiver(SaliencySettings(weights=str(options.weights))),
+        TextPerceiver(),
+    )
     fused = FusedPerceiver((network, text))
 
     def seen(sample: Sample) -> str:

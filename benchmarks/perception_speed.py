@@ -42,9 +42,11 @@ def timed(work: Callable[[int], object], repeats: int) -> tuple[float, float]:
 
 
 def compact(size: int, threads: int, repeats: int, weights: Path | None) -> tuple[float, float]:
-    from retoucher.perception.saliency import WEIGHTS, SaliencyPerceiver
+    from retoucher.perception.saliency import WEIGHTS, SaliencyPerceiver, SaliencySettings
 
-    perceiver = SaliencyPerceiver(weights or WEIGHTS, threads=threads)
+    perceiver = SaliencyPerceiver(
+        SaliencySettings(weights=str(weights or WEIGHTS)), threads=threads
+    )
     # The network remembers what it has seen: every call gets a picture of its own.
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (size, size, 3), np.uint8) for _ in range(repeats + 1)]

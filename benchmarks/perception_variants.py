@@ -34,7 +34,12 @@ from retoucher.data.transform import resize_sample
 from retoucher.errors import RetoucherError
 from retoucher.evaluation.perception import Evaluation, evaluate
 from retoucher.evaluation.tables import markdown
-from retoucher.perception.saliency import WEIGHTS, SaliencyPerceiver, ViewSettings
+from retoucher.perception.saliency import (
+    WEIGHTS,
+    SaliencyPerceiver,
+    SaliencySettings,
+    ViewSettings,
+)
 from retoucher.vision.preprocess import prepare
 
 CALIBRATION_PICTURES = 48
@@ -137,7 +142,11 @@ def int8(options: argparse.Namespace) -> None:
         for kind in ("dynamic", "static"):
             folders[f"int8 {kind}"] = quantised(kind, calibration[::step], Path(scratch))
         models = {
-            name: Stopwatch(SaliencyPerceiver(f, views=shipped_views(), threads=1))
+            name: Stopwatch(
+                SaliencyPerceiver(
+                    SaliencySettings(weights=str(f)), views=shipped_views(), threads=1
+                )
+            )
             for name, f in folders.items()
         }
         reports = [(name, evaluate(samples, model)) for name, model in models.items()]
@@ -160,9 +169,9 @@ def tiles(options: argparse.Namespace) -> None:
         print(f"\n{len(chosen)} {title}\n")
         if not chosen:
             continue
-        once = Stopwatch(SaliencyPerceiver(WEIGHTS, views=shipped_views(), threads=1))
+        once = Stopwatch(SaliencyPerceiver(views=shipped_views(), threads=1))
         views = shipped_views(tiles=True, tile_weight=1.0)
-        tiled = Stopwatch(SaliencyPerceiver(WEIGHTS, views=views, threads=1))
+        tiled = Stopwatch(SaliencyPerceiver(views=views, threads=1))
         rows = {f"weight of the tiles {w}": Evaluation() for w in WEIGHTS_OF_TILES}
         larger = Evaluation()
         for sample in chosen:

@@ -36,7 +36,7 @@ from retoucher.domain.taxonomy import UNKNOWN
 from retoucher.domain.trace import AgentInfo, Outcome
 from retoucher.imaging.regions import RegionSettings, dilate_region, find_regions
 from retoucher.job import Agents, LoopSettings
-from retoucher.perception.saliency import SaliencyPerceiver, ViewSettings
+from retoucher.perception.saliency import SaliencyPerceiver, SaliencySettings, ViewSettings
 from retoucher.perception.text import TextPerceiver
 from retoucher.planning.policy import StaticPlanner
 from retoucher.reasoning.embedded import EmbeddedReasoner
@@ -267,7 +267,9 @@ def main() -> None:
     )
     # Uncalibrated by default, so that the network sees more than the product acts on.
     views = None if options.calibrated else ViewSettings(scale=1.0, shift=0.0)
-    network = SaliencyPerceiver(options.weights, views=views, threads=1)
+    network = SaliencyPerceiver(
+        SaliencySettings(weights=str(options.weights)), views=views, threads=1
+    )
     rows += runs("saliency", network, None, pairs(options.data, OTHER, other, options.seed + 1))
     if options.json:
         print(json.dumps({"seed": options.seed, "runs": [asdict(row) for row in rows]}))

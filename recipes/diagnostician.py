@@ -1,11 +1,13 @@
 """Trains the classifier of the reasoner `embedded` on the shipped network's features.
 
-    python recipes/diagnostician.py REAL_TRAIN [--out FILE.npz] [--threads 1]
+    python recipes/diagnostician.py REAL_TRAIN [--corrections FILE] [--more LABELS PICTURES]
+        [--out FILE.npz] [--threads 1]
 
-REAL_TRAIN is a labelled set. Examples are its marked regions and clean parts, each once as marked
-and once jittered and mirrored; the regions that the product itself would propose; and a place of
-each picture where nothing is marked. The pictures that recipes/perception.py holds out are held out
-here too: on them temperatures and operating point are chosen, as the network did not see them.
+REAL_TRAIN is a labelled set, with its corrections; --more names another, which is learnt whole.
+Examples are marked regions and clean parts, each once as marked and once jittered and mirrored; the
+regions that the product itself would propose; and a place of each picture where nothing is marked.
+The pictures that recipes/perception.py holds out are held out here too: on them temperatures and
+operating point are chosen, as the network did not see them.
 
 Hands are measured as well, defective and clean ones; what that is worth is fitted by itself, since
 the network that measures saw none of these pictures, and how much it counts beside the looks is
@@ -25,6 +27,7 @@ import numpy as np
 import torch
 
 from retoucher.agents import RgbArray
+from retoucher.data.corrections import correct_labels
 from retoucher.data.ours import read_labels
 from retoucher.data.sample import LabelledRegion, Sample
 from retoucher.domain.geometry import Box
@@ -187,15 +190,20 @@ def label_of(region: Region, sample: Sample) -> Place | None:
     return Place(box=region.box) if total <= OFF_MARKS else None
 
 
-def collect(folder: Path, threads: int, report: Callable[[str], None]) -> list[Example]:
-    """The examples of a labelled set."""
-    training, validation = held_out(read_labels(folder), HELD_OUT, SEED)
+def collect(
+    labelled: Sequence[Sample],
+    more: Sequence[Sample],
+    threads: int,
+    report: Callable[[str], None],
+) -> list[Example]:
+    """The examples of a labelled set, a part of it held out, and of more to train on."""
+    training, validation = held_out(labelled, HELD_OUT, SEED)
     networks = Networks(
         saliency=SaliencyNetwork(threads=threads), hands=HandNetworks(threads=threads)
     )
     perceiver = SaliencyPerceiver(threads=threads)
     out: list[Example] = []
-    pictures = [(s, False) for s in training] + [(s, True) for s in validation]
+    pictures = [(s, False) for s in (*training, *more)] + [(s, True) for s in validation]
     for i, (sample, held) in enumerate(pictures, 1):
         proposing = perceiver if held or i % PROPOSE_EVERY == 0 else None
         out += examples_of(sample, held, networks, proposing)
@@ -208,12 +216,18 @@ def main() -> None:
     """See the module's text."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("real_train", type=Path)
+    parser.add_argument("--corrections", type=Path)
+    parser.add_argument("--more", type=Path, nargs=2, metavar=("LABELS", "PICTURES"))
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.manual_seed(SEED)
     torch.set_num_threads(args.threads)
-    examples = collect(args.real_train, args.threads, lambda line: print(line, flush=True))
+    labelled = read_labels(args.real_train)
+    if args.corrections:
+        labelled = correct_labels(labelled, args.corrections)
+    more = read_labels(*args.more) if args.more else []
+    examples = collect(labelled, more, args.threads, lambda line: print(line, flush=True))
     digests = SaliencyNetwork().weights[PICTURE_GRAPH], HandNetworks().weights[HAND_GRAPH]
     write_diagnostician(fit(examples, *digests, print), args.out)
     written = read_diagnostician(args.out)

@@ -1,14 +1,17 @@
 """Calibrates trained weights and writes what ships.
 
-    python recipes/perception_export.py RECIPE.toml CLEAN_DIR OUT_DIR RUN.ckpt [RUN.ckpt ...]
+    python recipes/perception_export.py [--context SIDE_PX] RECIPE.toml CLEAN_DIR OUT_DIR \
+        RUN.ckpt [RUN.ckpt ...]
 
 RECIPE.toml is the recipe of a run: its network, and its held-out pictures, on which the calibration
 is chosen. CLEAN_DIR holds photographs without defects that the run did not see. Of several
-checkpoints (of runs that started from the same weights) the mean of the weights ships.
+checkpoints (of runs that started from the same weights) the mean of the weights ships. --context
+has every picture looked at a second time, at a smaller size (see `ViewSettings`).
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -31,7 +34,9 @@ from retoucher.train.recipe import load_groups, read_recipe
 TOUCHED_SHARE = 0.05
 
 
-def main(recipe_file: Path, clean_folder: Path, out: Path, checkpoints: Sequence[Path]) -> None:
+def export(
+    recipe_file: Path, clean_folder: Path, out: Path, checkpoints: Sequence[Path], context: int
+) -> None:
     """See the module's text."""
     recipe = read_recipe(recipe_file)
     net = build_compact(recipe.network)
@@ -39,14 +44,19 @@ def main(recipe_file: Path, clean_folder: Path, out: Path, checkpoints: Sequence
     net.eval()
 
     def saliency(sample: Sample):
-        return predict(net, sample, recipe.network.tokenizer, recipe.long_side_px)
+        return predict(net, sample, recipe.network.tokenizer, recipe.long_side_px, context)
 
     labelled = [(sample, saliency(sample)) for sample in load_groups(recipe)[1]]
     clean = [m for s, m in labelled if s.is_clean]
     clean += [saliency(sample) for sample in photographs(clean_folder)]
     chosen = calibrate(labelled, clean, regions=RegionSettings(), touched_share=TOUCHED_SHARE)
     print(len(clean), "clean pictures", chosen)
-    views = ViewSettings(long_side_px=recipe.long_side_px, scale=chosen.scale, shift=chosen.shift)
+    views = ViewSettings(
+        long_side_px=recipe.long_side_px,
+        context_side_px=context,
+        scale=chosen.scale,
+        shift=chosen.shift,
+    )
     export_compact(net, recipe.network, out, asdict(views))
     print({f.name: f.stat().st_size for f in sorted(out.iterdir())})
 
@@ -63,10 +73,21 @@ def photographs(folder: Path) -> list[Sample]:
     return samples
 
 
+def main() -> None:
+    """See the module's text."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--context", type=int, default=0, metavar="SIDE_PX")
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("clean", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
+    given = parser.parse_args()
+    export(given.recipe, given.clean, given.out, given.runs, given.context)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(2)
     try:
-        recipe_name, clean_name, out_name, *runs = sys.argv[1:]
-        main(Path(recipe_name), Path(clean_name), Path(out_name), [Path(run) for run in runs])
+        main()
     except (RetoucherError, ValueError) as error:
         sys.exit(f"perception_export: {error}")

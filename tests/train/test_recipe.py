@@ -160,6 +160,27 @@ def test_pictures_need_not_be_held_in_memory(data: Path, tmp_path: Path) -> None
     assert [s.id for s in on_disk[1]] == [s.id for s in held[1]] != []
 
 
+def test_a_group_can_be_learnt_whole_and_its_labels_corrected(data: Path, tmp_path: Path) -> None:
+    """The labels lie apart from their pictures here, and a second look added to one of them."""
+    file = recipe_file(data, tmp_path)
+    (tmp_path / "labels.jsonl").write_bytes((data / "set" / "labels.jsonl").read_bytes())
+    (tmp_path / "second.jsonl").write_text(
+        '{"id": "a1", "regions": [{"box": [2, 3, 22, 23], "category": "hand_shape"}]}', "utf-8"
+    )
+    apart = f"""
+folder = "{tmp_path}/labels.jsonl"
+pictures = "{data}/set"
+corrections = "{tmp_path}/second.jsonl"
+hold_out = false
+"""
+    text = file.read_text("utf-8").replace(f'folder = "{tmp_path}/set"', apart)
+    file.write_text(text, "utf-8")
+    (group,), validation = load_groups(read_recipe(file))
+    assert validation == []
+    assert len(group.samples) == 12
+    assert [s.id for s in group.samples if len(s.regions) + len(s.clean_parts) > 1] == ["a1"]
+
+
 @pytest.mark.parametrize(
     ("extra", "more", "words"),
     [

@@ -176,8 +176,8 @@ def _sample(record: Record, folder: Path, where: str) -> Sample:
             width=width,
             height=height,
             prompt=get_str(record, "prompt", where, ""),
-            regions=tuple(_region(r, height, width, where) for r in regions),
-            clean_parts=tuple(_clean_part(p, height, width, where) for p in parts),
+            regions=tuple(region_of(r, height, width, where) for r in regions),
+            clean_parts=tuple(clean_part_of(p, height, width, where) for p in parts),
             source=get_str(record, "source", where, ""),
             licence=get_str(record, "licence", where, ""),
             scores={
@@ -189,7 +189,12 @@ def _sample(record: Record, folder: Path, where: str) -> Sample:
         raise InputError(f"{where}: {error}") from None
 
 
-def _region(record: Record, height: int, width: int, where: str) -> LabelledRegion:
+def region_of(record: Record, height: int, width: int, where: str) -> LabelledRegion:
+    """A record of `regions`, in a picture of that size.
+
+    Raises:
+        InputError: it does not follow the format. (ValueError: unknown category or severity.)
+    """
     xyxy = get_floats(record.get("box"), "a region's box", where, 4)
     box = box_in_picture(xyxy, height, width, where)
     mask = None
@@ -207,7 +212,12 @@ def _region(record: Record, height: int, width: int, where: str) -> LabelledRegi
     )
 
 
-def _clean_part(record: Record, height: int, width: int, where: str) -> CleanPart:
+def clean_part_of(record: Record, height: int, width: int, where: str) -> CleanPart:
+    """A record of `clean_parts`, in a picture of that size.
+
+    Raises:
+        InputError: it does not follow the format.
+    """
     part = get_str(record, "part", where)
     if part not in PARTS:
         raise InputError(f"{where}: unknown part {part!r}; known: {', '.join(PARTS)}")

@@ -13,7 +13,7 @@ from retoucher.errors import InputError
 from retoucher.evaluation.baselines import BASELINES
 from retoucher.evaluation.perception import Predict
 from retoucher.perception.fusion import FusedPerceiver
-from retoucher.perception.saliency import SaliencyPerceiver
+from retoucher.perception.saliency import SaliencyPerceiver, SaliencySettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,9 @@ def named_model(name: str, *, prompt: bool = True) -> Model:
     folder = Path(name)
     if folder.is_dir():
         if (folder / "run.json").is_file():
-            return _perceiving(name, SaliencyPerceiver(folder), prompt)
+            return _perceiving(
+                name, SaliencyPerceiver(SaliencySettings(weights=str(folder))), prompt
+            )
         if (folder / "recipe.toml").is_file():
             return _training_run(folder, prompt)
         raise InputError(f"{folder}: holds no exported weights (run.json) and no training run")

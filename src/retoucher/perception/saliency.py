@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from retoucher.domain.geometry import Box
 from retoucher.domain.saliency import SaliencyMap
 from retoucher.domain.trace import AgentInfo
 from retoucher.errors import ConfigError
-from retoucher.vision.preprocess import restore
+from retoucher.tables import from_table
+from retoucher.vision.preprocess import joined, shown_logits, to_saliency
 from retoucher.vision.runtime import WEIGHTS, SaliencyNetwork, shared_network
 
 
@@ -23,52 +24,80 @@ class ViewSettings:
 
     Attributes:
         long_side_px: of the whole picture as the network sees it.
+        context_side_px: longer side of a second, coarser view, in which parts are seen with more of
+            the scene around them; the mean of both logits counts; 0: none.
         mirror: also shows it mirrored, and takes the mean; twice the time.
         tiles: also shows overlapping tiles of a picture whose longer side exceeds twice
-            `long_side_px`, so that small hands and faces are seen at their own resolution.
-        tile_weight: share of the tiles' map against the whole view's, 0 to 1.
+            `long_side_px`, so that small hands and faces are seen at their own resolution; where
+            they and the whole view differ, the higher saliency holds.
         scale, shift: calibration of the logits, chosen on validation pictures; see the model card.
     """
 
     long_side_px: int = 512
+    context_side_px: int = 0
     mirror: bool = False
     tiles: bool = False
-    tile_weight: float = 0.5
     scale: float = 1.0
     shift: float = 0.0
 
     def __post_init__(self) -> None:
         if self.long_side_px < 64:
             raise ConfigError(f"long_side_px must be at least 64, got {self.long_side_px}")
-        if not 0.0 <= self.tile_weight <= 1.0:
-            raise ConfigError(f"tile_weight lies in [0, 1], got {self.tile_weight}")
+        if self.context_side_px and not 64 <= self.context_side_px < self.long_side_px:
+            raise ConfigError(
+                f"context_side_px is 0, or at least 64 and below long_side_px, got "
+                f"{self.context_side_px}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaliencySettings:
+    """What a user chooses, as `[options.perceiver.saliency]`.
+
+    Attributes:
+        weights: folder of exported weights (run.json, saliency.onnx and, with a text branch,
+            prompt.onnx), as recipes/perception_export.py writes it; "": the shipped ones.
+        tiles, mirror: see `ViewSettings`; None: as the weights' run.json states.
+    """
+
+    weights: str = ""
+    tiles: bool | None = None
+    mirror: bool | None = None
 
 
 class SaliencyPerceiver:
     """Distortion saliency by the network in a folder of exported weights.
 
-    The files' digests are checked when they are first used, and stand in `info`.
+    The files' digests are checked when they are first used, and stand in `info`. The shipped
+    network is shared with the reasoner, so that a picture is looked at once.
 
     Args:
-        folder: of run.json, saliency.onnx and, with a text branch, prompt.onnx; the shipped one is
-            shared with the reasoner, so that a picture is looked at once.
-        views: None: those that the folder's run.json states.
+        settings: None: the defaults.
+        views: None: those that the weights' run.json states, with what `settings` changes.
         threads: of the CPU; None: as many as it has.
 
     Raises:
         PluginError: the folder holds no weights, or others than its run.json names.
     """
 
+    settings_type = SaliencySettings
+
     def __init__(
         self,
-        folder: Path = WEIGHTS,
+        settings: SaliencySettings | None = None,
         *,
         views: ViewSettings | None = None,
         threads: int | None = None,
     ) -> None:
+        chosen = settings or SaliencySettings()
+        folder = Path(chosen.weights).expanduser() if chosen.weights else WEIGHTS
         shared = folder == WEIGHTS and threads is None
         self._network = shared_network() if shared else SaliencyNetwork(folder, threads=threads)
-        self._views = views or ViewSettings(**self._network.described_views)
+        changes = {"tiles": chosen.tiles, "mirror": chosen.mirror}
+        self._views = views or replace(
+            from_table(ViewSettings, self._network.described_views, f"{folder}/run.json: views"),
+            **{name: value for name, value in changes.items() if value is not None},
+        )
 
     @property
     def info(self) -> AgentInfo:
@@ -89,14 +118,13 @@ class SaliencyPerceiver:
         boxes = tile_boxes(image_rgb.shape[0], image_rgb.shape[1], self._views.long_side_px)
         if not boxes:
             return SaliencyMap(whole)
-        total, weight = np.zeros_like(whole), np.zeros_like(whole)
+        total, weight = np.zeros_like(whole), np.zeros_like(whole)  # (H, W) both
         for box in boxes:
             tile = np.ascontiguousarray(image_rgb[box.slices])
             window = _window(box.height, box.width)
             total[box.slices] += window * self._view(tile, prompt)
             weight[box.slices] += window
-        share = np.float32(self._views.tile_weight)
-        return SaliencyMap(((1 - share) * whole + share * total / weight).astype(np.float32))
+        return SaliencyMap(np.maximum(whole, total / weight))
 
     def _view(self, image_rgb: RgbArray, prompt: str) -> FloatArray:
         seen = self._map(image_rgb, prompt)
@@ -106,10 +134,16 @@ class SaliencyPerceiver:
         return ((seen + other) * np.float32(0.5)).astype(np.float32)
 
     def _map(self, image_rgb: RgbArray, prompt: str) -> FloatArray:
-        view = self._network.look(image_rgb, prompt, self._views.long_side_px)
-        calibrated = view.logits_hw * np.float32(self._views.scale) + np.float32(self._views.shift)
-        height, width = image_rgb.shape[:2]
-        return restore(calibrated, view.shown_hw, self._network.stride, (height, width))
+        views = self._views
+        logits = self._logits(image_rgb, prompt, views.long_side_px)
+        if views.context_side_px:
+            logits = joined(logits, self._logits(image_rgb, prompt, views.context_side_px))
+        calibrated = logits * np.float32(views.scale) + np.float32(views.shift)
+        return to_saliency(calibrated, (image_rgb.shape[0], image_rgb.shape[1]))
+
+    def _logits(self, image_rgb: RgbArray, prompt: str, side_px: int) -> FloatArray:
+        view = self._network.look(image_rgb, prompt, side_px)
+        return shown_logits(view.logits_hw, view.shown_hw, self._network.stride)
 
 
 def tile_boxes(height: int, width: int, tile_px: int) -> tuple[Box, ...]:

@@ -29,7 +29,7 @@ from retoucher.train.logs import Kind, RunLog
 from retoucher.train.losses import LossSettings, LossTerms, Scores, perception_loss
 from retoucher.train.placement import OneCpu, Placement
 from retoucher.train.prompts import PromptTokenizer
-from retoucher.vision.preprocess import prepare, restore
+from retoucher.vision.preprocess import joined, prepare, shown_logits, to_saliency
 
 Report = Callable[[str], None]
 Watch = Callable[[int, int, Mapping[str, float]], None]
@@ -360,17 +360,25 @@ def selection_score(report: PerceptionReport) -> float:
 
 
 def predict(
-    net: DistortionSaliencyNet, sample: Sample, tokenizer: PromptTokenizer, long_side_px: int
+    net: DistortionSaliencyNet,
+    sample: Sample,
+    tokenizer: PromptTokenizer,
+    long_side_px: int,
+    context_side_px: int = 0,
 ) -> FloatArray:
-    """Saliency of a sample by the torch network, float32 (H, W)."""
-    return predict_all(net, sample, tokenizer, long_side_px)[0]
+    """Saliency of a sample by the torch network, float32 (H, W); views as in `ViewSettings`."""
+    logits, _ = predict_view(net, sample, tokenizer, long_side_px)
+    if context_side_px:
+        logits = joined(logits, predict_view(net, sample, tokenizer, context_side_px)[0])
+    return to_saliency(logits, (sample.height, sample.width))
 
 
 @torch.no_grad()
-def predict_all(
+def predict_view(
     net: DistortionSaliencyNet, sample: Sample, tokenizer: PromptTokenizer, long_side_px: int
 ) -> tuple[FloatArray, dict[str, float]]:
-    """Saliency of a sample, float32 (H, W), and its scores by the names of the score heads."""
+    """What the network says of a sample shown at that size: logits, float32, one a shown pixel, and
+    scores by the names of the score heads."""
     device = net.head_bias.device
     given = prepare(sample.load_rgb(), long_side_px)
     image = to_tensor(given.image_1chw).to(device, memory_format=torch.channels_last)
@@ -382,10 +390,8 @@ def predict_all(
         text = net.encode_text(to_tensor(ids)[None].to(device), seen)
     out = net(image, valid, text, seen)
     logits = out.logits_bhw[0].float().cpu().numpy()
-    size = (sample.height, sample.width)
-    saliency = restore(logits, given.shown_hw, net.config.decoder_stride, size)
     scores = zip(net.config.score_heads, out.scores_bn[0].tolist(), strict=True)
-    return saliency, dict(scores)
+    return shown_logits(logits, given.shown_hw, net.config.decoder_stride), dict(scores)
 
 
 def validate(
@@ -408,9 +414,9 @@ def validate(
     predicted: list[dict[str, float]] = []
 
     def look(sample: Sample) -> FloatArray:
-        saliency, scores = predict_all(net, sample, tokenizer, long_side_px)
+        logits, scores = predict_view(net, sample, tokenizer, long_side_px)
         predicted.append(scores)
-        return saliency
+        return to_saliency(logits, (sample.height, sample.width))
 
     try:
         report = evaluate(samples, look)

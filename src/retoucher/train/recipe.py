@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import nn
 
+from retoucher.data.corrections import correct_labels
 from retoucher.data.landmarks import attach_landmarks
 from retoucher.data.open import FORMATS, Format, open_dataset
 from retoucher.data.ours import read_pool
@@ -60,6 +61,7 @@ class GroupSettings:
         skip_sources: sources to leave out whose name contains one of these.
         skip_ids: samples to leave out whose id ends with one of these.
         landmarks: file of detected landmarks, by which synthetic defects are placed; "": none.
+        corrections: file of labels added and dropped (`retoucher.data.corrections`); "": none.
         hold_out: keeps `validation_share` of a labelled set for validation; off, all is learnt.
         pictures, fields: folder of pictures and field map, for formats that need them; "": none.
         in_memory: holds all pictures in memory; off, each is read when it is drawn.
@@ -71,6 +73,7 @@ class GroupSettings:
     skip_sources: tuple[str, ...] = ()
     skip_ids: tuple[str, ...] = ()
     landmarks: str = ""
+    corrections: str = ""
     hold_out: bool = True
     pictures: str = ""
     fields: str = ""
@@ -191,6 +194,8 @@ def load_group(name: str, settings: GroupSettings, recipe: Recipe) -> tuple[Grou
             pictures=Path(settings.pictures) if settings.pictures else None,
             fields=Path(settings.fields) if settings.fields else None,
         )
+    if settings.corrections:
+        samples = correct_labels(samples, Path(settings.corrections))
     if settings.landmarks:
         samples = attach_landmarks(samples, Path(settings.landmarks))
     samples = [s for s in samples if not any(x in s.source for x in settings.skip_sources)]

@@ -42,13 +42,23 @@ def prepare(image_rgb: RgbArray, long_side_px: int) -> NetworkInput:
     return NetworkInput(image, valid, (shown_h, shown_w))
 
 
-def restore(
-    logits_hw: FloatArray, shown_hw: tuple[int, int], stride: int, size_hw: tuple[int, int]
-) -> FloatArray:
-    """Saliency of the picture's size from logits of the padded input; float32 in [0, 1]."""
+def shown_logits(logits_hw: FloatArray, shown_hw: tuple[int, int], stride: int) -> FloatArray:
+    """Logits of every pixel of the shown picture, float32 `shown_hw`, without the padding."""
     height, width = logits_hw.shape[0] * stride, logits_hw.shape[1] * stride
     full = cv2.resize(logits_hw, (width, height), interpolation=cv2.INTER_LINEAR)
-    logits = np.ascontiguousarray(full[: shown_hw[0], : shown_hw[1]])
+    return np.asarray(full[: shown_hw[0], : shown_hw[1]], np.float32)
+
+
+def joined(fine_hw: FloatArray, coarse_hw: FloatArray) -> FloatArray:
+    """Mean of the logits of two views of a picture, at the size of the first."""
+    size_wh = (fine_hw.shape[1], fine_hw.shape[0])
+    enlarged = cv2.resize(coarse_hw, size_wh, interpolation=cv2.INTER_LINEAR)
+    return np.asarray((fine_hw + enlarged) * np.float32(0.5), np.float32)
+
+
+def to_saliency(logits_hw: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
+    """Saliency of the picture's size from logits of the shown one; float32 in [0, 1]."""
+    logits = np.ascontiguousarray(logits_hw)
     saliency = 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))
     if saliency.shape != size_hw:
         mode = cv2.INTER_LINEAR
