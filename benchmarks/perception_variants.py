@@ -1,11 +1,11 @@
 """Ways to run the shipped network: int8 weights, and tiles on large pictures.
 
     python benchmarks/perception_variants.py int8 DATASET_DIR CALIBRATION_DIR
-    python benchmarks/perception_variants.py tiles DATASET_DIR
+    python benchmarks/perception_variants.py tiles DATASET_DIR [--clean POOL_DIR]
 
 `int8` quantises the picture's graph (dynamic: weights of matrix products; static: convolutions too,
 calibrated on 48 pictures of CALIBRATION_DIR, per channel), and prints quality, CPU time on one
-thread, and bytes. `tiles` mixes the whole view with tiles: on DATASET_DIR's pictures that are large
+thread, and bytes. `tiles` adds tiles to the whole view: on DATASET_DIR's pictures that are large
 enough, on every fourth one enlarged three times (no new detail), and on sheets of 3 by 3 of them
 (parts as small as in a large picture, at full detail).
 """
@@ -28,12 +28,14 @@ import cv2
 import numpy as np
 
 from retoucher.agents import FloatArray
-from retoucher.data.ours import read_labels
+from retoucher.data.ours import read_labels, read_pool
 from retoucher.data.sample import Sample
 from retoucher.data.transform import resize_sample
+from retoucher.domain.saliency import SaliencyMap
 from retoucher.errors import RetoucherError
 from retoucher.evaluation.perception import Evaluation, evaluate
 from retoucher.evaluation.tables import markdown
+from retoucher.imaging.regions import RegionSettings, find_regions
 from retoucher.perception.saliency import (
     WEIGHTS,
     SaliencyPerceiver,
@@ -43,7 +45,6 @@ from retoucher.perception.saliency import (
 from retoucher.vision.preprocess import prepare
 
 CALIBRATION_PICTURES = 48
-WEIGHTS_OF_TILES = (0.0, 0.3, 0.5, 0.7, 1.0)
 
 
 def shipped_views(**changes: Any) -> ViewSettings:
@@ -159,32 +160,39 @@ def int8(options: argparse.Namespace) -> None:
 def tiles(options: argparse.Namespace) -> None:
     samples = read_labels(options.dataset)
     limit = 2 * shipped_views().long_side_px
-    whole = len(samples) // 9 * 9
     sets = {
         f"pictures larger than {limit} px": ([s for s in samples if longer(s) > limit], 1),
         "pictures enlarged 3 times": (samples[::4], 3),
-        "sheets of 3 x 3 pictures": ([sheet(samples[i : i + 9]) for i in range(0, whole, 9)], 1),
+        "sheets of 3 x 3 pictures": (sheets(samples), 1),
     }
+    once = Stopwatch(SaliencyPerceiver(views=shipped_views(), threads=1))
+    tiled = Stopwatch(SaliencyPerceiver(views=shipped_views(tiles=True), threads=1))
+    models = {"whole view": once, "and tiles": tiled}
     for title, (chosen, enlarge) in sets.items():
         print(f"\n{len(chosen)} {title}\n")
         if not chosen:
             continue
-        once = Stopwatch(SaliencyPerceiver(views=shipped_views(), threads=1))
-        views = shipped_views(tiles=True, tile_weight=1.0)
-        tiled = Stopwatch(SaliencyPerceiver(views=views, threads=1))
-        rows = {f"weight of the tiles {w}": Evaluation() for w in WEIGHTS_OF_TILES}
-        larger = Evaluation()
+        rows = {name: Evaluation() for name in models}
         for sample in chosen:
             size_wh = (sample.width, sample.height)
             shown = resize_sample(sample, (sample.width * enlarge, sample.height * enlarge))
-            maps = [cv2.resize(model(shown), size_wh) for model in (once, tiled)]
-            for weight, figures in zip(WEIGHTS_OF_TILES, rows.values(), strict=True):
-                fused = (1 - weight) * maps[0] + weight * maps[1]
-                figures.take(sample, fused.astype(np.float32))
-            larger.take(sample, np.maximum(*maps).astype(np.float32))
-        rows["the larger of both"] = larger
+            for name, model in models.items():
+                rows[name].take(sample, cv2.resize(model(shown), size_wh))
         print(markdown([(name, figures.report()) for name, figures in rows.items()]))
         print(f"whole view {once.median_ms:.0f} ms of CPU, and tiles {tiled.median_ms:.0f} ms")
+    if options.clean:
+        photos = sheets(read_pool(options.clean, ("photo",)))
+        for name, model in models.items():
+            found = [len(find_regions(SaliencyMap(model(s)), RegionSettings())) for s in photos]
+            print(
+                f"{len(photos)} sheets of 3 x 3 photographs, {name}: "
+                f"{sum(map(bool, found))} with a region, {sum(found)} regions"
+            )
+
+
+def sheets(samples: Sequence[Sample]) -> list[Sample]:
+    whole = len(samples) // 9 * 9
+    return [sheet(samples[i : i + 9]) for i in range(0, whole, 9)]
 
 
 def longer(sample: Sample) -> int:
@@ -222,6 +230,7 @@ def main() -> None:
     first.set_defaults(work=int8)
     second = commands.add_parser("tiles")
     second.add_argument("dataset", type=Path)
+    second.add_argument("--clean", type=Path, help="pool whose photographs must stay untouched")
     second.set_defaults(work=tiles)
     options = parser.parse_args()
     options.work(options)

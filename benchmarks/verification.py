@@ -266,7 +266,9 @@ def main() -> None:
         "text", TextPerceiver(), EmbeddedReasoner(), pairs(options.data, TEXT, text, options.seed)
     )
     # Uncalibrated by default, so that the network sees more than the product acts on.
-    views = None if options.calibrated else ViewSettings(scale=1.0, shift=0.0)
+    described = json.loads((options.weights / "run.json").read_text("utf-8"))["views"]
+    calibration = {} if options.calibrated else {"scale": 1.0, "shift": 0.0}
+    views = ViewSettings(**{**described, **calibration})
     network = SaliencyPerceiver(
         SaliencySettings(weights=str(options.weights)), views=views, threads=1
     )

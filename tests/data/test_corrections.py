@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from retoucher.data.corrections import correct_labels
+from retoucher.data.ours import read_labels
 from retoucher.data.sample import CleanPart, LabelledRegion, Sample
 from retoucher.domain.geometry import Box
 from retoucher.errors import InputError
+from retoucher.train.split import held_out
 
 HAND = LabelledRegion(box=Box(1, 2, 11, 12), category="hand_shape", description="bent")
 FACE = CleanPart(box=Box(20, 2, 30, 14), part="face")
@@ -58,3 +60,25 @@ def test_labels_join_and_leave(tmp_path: Path) -> None:
 def test_a_wrong_line_is_named(tmp_path: Path, record: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         correct_labels([sample("a"), sample("b")], written(tmp_path, {"id": "a"}, record))
+
+
+ANNOTATIONS = Path(__file__).parents[2] / "recipes" / "annotations"
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def test_the_pools_labels_follow_the_format() -> None:
+    samples = read_labels(ANNOTATIONS / "pool_labels.jsonl", DATA / "pool")
+    assert len(samples) == 166
+    assert sum(len(s.regions) for s in samples) == 298
+    assert all(r.category != "unknown" for s in samples for r in s.regions)
+
+
+@pytest.mark.skipif(not (DATA / "real_train").exists(), reason="needs ../shared/data/real_train")
+def test_the_second_look_belongs_to_its_set() -> None:
+    before = read_labels(DATA / "real_train")
+    after = correct_labels(before, ANNOTATIONS / "real_train_second.jsonl")
+    changed = sum(a is not b for a, b in zip(before, after, strict=True))
+    assert changed == 174
+    _, held = held_out(before, 0.12, 0)
+    names = {s.id for s in held}
+    assert all(a is b for a, b in zip(before, after, strict=True) if a.id in names)

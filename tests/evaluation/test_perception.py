@@ -15,7 +15,7 @@ from retoucher.errors import InputError
 from retoucher.evaluation.baselines import centre_map, uniform_map
 from retoucher.evaluation.calibration import calibrate, rescaled
 from retoucher.evaluation.metrics import measure
-from retoucher.evaluation.perception import evaluate, truth_map
+from retoucher.evaluation.perception import evaluate, judge_regions, truth_map
 from retoucher.evaluation.tables import as_json, markdown, markdown_all
 from retoucher.imaging.regions import RegionSettings
 
@@ -150,7 +150,9 @@ def noisy(level: float, seed: int) -> FloatArray:
 def test_calibration_leaves_clean_pictures_alone_and_no_more_than_that() -> None:
     clean = [noisy(0.2 + 0.02 * i, i) for i in range(20)]
     labelled = [(sample("a"), lit(HAND))]
-    chosen = calibrate(labelled, clean, regions=RegionSettings(), touched_share=0.1, scales=(1.0,))
+    chosen = calibrate(
+        labelled, clean, regions=RegionSettings(), touched_share=0.1, right_share=0.0, scales=(1.0,)
+    )
     assert chosen.touched_share <= 0.1
 
     def touched(shift: float) -> int:
@@ -170,20 +172,45 @@ def test_calibration_takes_the_sharper_scale_where_that_helps() -> None:
         [np.full((100, 120), 0.5, np.float32)],
         regions=RegionSettings(),
         touched_share=0.0,
+        right_share=0.0,
         scales=(0.8, 3.0),
     )
     assert chosen.scale == 3.0
 
 
+def test_calibration_keeps_regions_right_where_clean_pictures_say_nothing() -> None:
+    """A second spot beside the mark is nearly as bright; the clean pictures are dark."""
+    doubled = lit(HAND, level=0.6)
+    doubled[5:35, 80:115] = 0.5
+    dark = [np.full((100, 120), 0.001, np.float32)]
+    case = [(sample("a"), doubled)]
+    settings = RegionSettings()
+    loose, strict = (
+        calibrate(case, dark, regions=settings, touched_share=0.0, right_share=share, scales=(1.0,))
+        for share in (0.0, 0.9)
+    )
+    assert strict.shift < loose.shift
+    assert loose.right_share < 0.9 <= strict.right_share
+    shown = judge_regions(sample("a"), rescaled(doubled, 1.0, strict.shift), settings)
+    assert shown.right == [True]
+
+
 def test_calibration_needs_both_kinds_of_pictures() -> None:
     with pytest.raises(InputError, match="clean pictures"):
-        calibrate([(sample("a"), lit(HAND))], [], regions=RegionSettings(), touched_share=0.1)
+        calibrate(
+            [(sample("a"), lit(HAND))],
+            [],
+            regions=RegionSettings(),
+            touched_share=0.1,
+            right_share=0.0,
+        )
     with pytest.raises(InputError, match="no shift"):
         calibrate(
             [(sample("a"), lit(HAND))],
             [np.ones((100, 120), np.float32)],
             regions=RegionSettings(),
             touched_share=0.0,
+            right_share=0.0,
         )
 
 

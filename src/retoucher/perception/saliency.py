@@ -25,7 +25,8 @@ class ViewSettings:
     Attributes:
         long_side_px: of the whole picture as the network sees it.
         context_side_px: longer side of a second, coarser view, in which parts are seen with more of
-            the scene around them; the mean of both logits counts; 0: none.
+            the scene around them; 0: none.
+        context_weight: of that view's logits against those of the first, 0 to 1.
         mirror: also shows it mirrored, and takes the mean; twice the time.
         tiles: also shows overlapping tiles of a picture whose longer side exceeds twice
             `long_side_px`, so that small hands and faces are seen at their own resolution; where
@@ -35,6 +36,7 @@ class ViewSettings:
 
     long_side_px: int = 512
     context_side_px: int = 0
+    context_weight: float = 0.5
     mirror: bool = False
     tiles: bool = False
     scale: float = 1.0
@@ -48,6 +50,8 @@ class ViewSettings:
                 f"context_side_px is 0, or at least 64 and below long_side_px, got "
                 f"{self.context_side_px}"
             )
+        if not 0.0 <= self.context_weight <= 1.0:
+            raise ConfigError(f"context_weight lies in [0, 1], got {self.context_weight}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +141,8 @@ class SaliencyPerceiver:
         views = self._views
         logits = self._logits(image_rgb, prompt, views.long_side_px)
         if views.context_side_px:
-            logits = joined(logits, self._logits(image_rgb, prompt, views.context_side_px))
+            coarse = self._logits(image_rgb, prompt, views.context_side_px)
+            logits = joined(logits, coarse, views.context_weight)
         calibrated = logits * np.float32(views.scale) + np.float32(views.shift)
         return to_saliency(calibrated, (image_rgb.shape[0], image_rgb.shape[1]))
 

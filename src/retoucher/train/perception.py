@@ -29,7 +29,7 @@ from retoucher.train.logs import Kind, RunLog
 from retoucher.train.losses import LossSettings, LossTerms, Scores, perception_loss
 from retoucher.train.placement import OneCpu, Placement
 from retoucher.train.prompts import PromptTokenizer
-from retoucher.vision.preprocess import joined, prepare, shown_logits, to_saliency
+from retoucher.vision.preprocess import prepare, shown_logits, to_saliency
 
 Report = Callable[[str], None]
 Watch = Callable[[int, int, Mapping[str, float]], None]
@@ -364,12 +364,9 @@ def predict(
     sample: Sample,
     tokenizer: PromptTokenizer,
     long_side_px: int,
-    context_side_px: int = 0,
 ) -> FloatArray:
-    """Saliency of a sample by the torch network, float32 (H, W); views as in `ViewSettings`."""
+    """Saliency of a sample by the torch network, float32 (H, W)."""
     logits, _ = predict_view(net, sample, tokenizer, long_side_px)
-    if context_side_px:
-        logits = joined(logits, predict_view(net, sample, tokenizer, context_side_px)[0])
     return to_saliency(logits, (sample.height, sample.width))
 
 

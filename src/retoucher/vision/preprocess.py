@@ -49,11 +49,11 @@ def shown_logits(logits_hw: FloatArray, shown_hw: tuple[int, int], stride: int) 
     return np.asarray(full[: shown_hw[0], : shown_hw[1]], np.float32)
 
 
-def joined(fine_hw: FloatArray, coarse_hw: FloatArray) -> FloatArray:
-    """Mean of the logits of two views of a picture, at the size of the first."""
+def joined(fine_hw: FloatArray, coarse_hw: FloatArray, coarse_weight: float) -> FloatArray:
+    """Weighted mean of the logits of two views of a picture, at the size of the first."""
     size_wh = (fine_hw.shape[1], fine_hw.shape[0])
     enlarged = cv2.resize(coarse_hw, size_wh, interpolation=cv2.INTER_LINEAR)
-    return np.asarray((fine_hw + enlarged) * np.float32(0.5), np.float32)
+    return np.asarray(fine_hw + np.float32(coarse_weight) * (enlarged - fine_hw), np.float32)
 
 
 def to_saliency(logits_hw: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
