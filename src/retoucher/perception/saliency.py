@@ -14,7 +14,7 @@ from retoucher.domain.saliency import SaliencyMap
 from retoucher.domain.trace import AgentInfo
 from retoucher.errors import ConfigError
 from retoucher.tables import from_table
-from retoucher.vision.preprocess import joined, shown_logits, to_saliency
+from retoucher.vision.preprocess import to_saliency
 from retoucher.vision.runtime import WEIGHTS, SaliencyNetwork, shared_network
 
 
@@ -122,7 +122,7 @@ class SaliencyPerceiver:
         boxes = tile_boxes(image_rgb.shape[0], image_rgb.shape[1], self._views.long_side_px)
         if not boxes:
             return SaliencyMap(whole)
-        total, weight = np.zeros_like(whole), np.zeros_like(whole)  # (H, W) both
+        total, weight = np.zeros_like(whole), np.zeros_like(whole)
         for box in boxes:
             tile = np.ascontiguousarray(image_rgb[box.slices])
             window = _window(box.height, box.width)
@@ -139,16 +139,15 @@ class SaliencyPerceiver:
 
     def _map(self, image_rgb: RgbArray, prompt: str) -> FloatArray:
         views = self._views
-        logits = self._logits(image_rgb, prompt, views.long_side_px)
-        if views.context_side_px:
-            coarse = self._logits(image_rgb, prompt, views.context_side_px)
-            logits = joined(logits, coarse, views.context_weight)
+        logits = self._network.logits(
+            image_rgb,
+            prompt,
+            long_side_px=views.long_side_px,
+            context_side_px=views.context_side_px,
+            context_weight=views.context_weight,
+        )
         calibrated = logits * np.float32(views.scale) + np.float32(views.shift)
         return to_saliency(calibrated, (image_rgb.shape[0], image_rgb.shape[1]))
-
-    def _logits(self, image_rgb: RgbArray, prompt: str, side_px: int) -> FloatArray:
-        view = self._network.look(image_rgb, prompt, side_px)
-        return shown_logits(view.logits_hw, view.shown_hw, self._network.stride)
 
 
 def tile_boxes(height: int, width: int, tile_px: int) -> tuple[Box, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from retoucher.agents import BoolArray, FloatArray, RgbArray
 from retoucher.domain.geometry import Box
 from retoucher.domain.region import Region
+from retoucher.vision.preprocess import to_saliency
 from retoucher.vision.runtime import TOKEN_STRIDE, SaliencyNetwork, View
 
 ZOOM_PX = 224
@@ -73,17 +74,16 @@ def measure(network: SaliencyNetwork, image_rgb: RgbArray, prompt: str, region: 
     """
     views = network.described_views
     height, width = image_rgb.shape[:2]
-    view = network.look(image_rgb, prompt, int(views["long_side_px"]))
+    names = ("long_side_px", "context_side_px", "context_weight")
+    seen = network.logits(image_rgb, prompt, **{n: views[n] for n in names if n in views})
+    shown_hw = seen.shape[0], seen.shape[1]
     scale, shift = np.float32(views.get("scale", 1.0)), np.float32(views.get("shift", 0.0))
-    logits = np.clip(scale * view.logits_hw + shift, -30, 30)
-    values = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    values = to_saliency(seen * scale + shift, shown_hw)
     outer = _surroundings(region.box, height, width)
-    inside_hw = _mask_in(region, outer)
-    cells, stride = values.shape, network.stride
-    inside = _weights(inside_hw, view, cells, stride, _shown(outer, view, height, width))
-    ring = _weights(~inside_hw, view, cells, stride, _shown(outer, view, height, width))
-    shown = _weights(np.ones((1, 1), np.bool_), view, cells, stride)
-    picture = float(_mean(values[None], shown)[0])
+    inside_hw, place = _mask_in(region, outer), _shown(outer, shown_hw, height, width)
+    inside = _weights(inside_hw, shown_hw, shown_hw, 1, place)
+    ring = _weights(~inside_hw, shown_hw, shown_hw, 1, place)
+    picture = float(values.mean())
     detail = _detail(image_rgb, region)
     return Measured(
         inside=float(_mean(values[None], inside)[0]),
@@ -123,22 +123,26 @@ def _mask_in(region: Region, box: Box) -> BoolArray:
     return out
 
 
-def _shown(box: Box, view: View, height: int, width: int) -> Box:
+def _shown(box: Box, shown_hw: tuple[int, int], height: int, width: int) -> Box:
     """Where a box of a picture, height x width, lies in the view of it; at least a pixel."""
-    down, right = view.shown_hw[0] / height, view.shown_hw[1] / width
-    x0 = min(int(box.x0 * right), view.shown_hw[1] - 1)
-    y0 = min(int(box.y0 * down), view.shown_hw[0] - 1)
+    down, right = shown_hw[0] / height, shown_hw[1] / width
+    x0 = min(int(box.x0 * right), shown_hw[1] - 1)
+    y0 = min(int(box.y0 * down), shown_hw[0] - 1)
     return Box(x0, y0, max(round(box.x1 * right), x0 + 1), max(round(box.y1 * down), y0 + 1))
 
 
 def _weights(
-    mask_hw: BoolArray, view: View, cells_hw: tuple[int, ...], stride: int, at: Box | None = None
+    mask_hw: BoolArray,
+    shown_hw: tuple[int, int],
+    cells_hw: tuple[int, ...],
+    stride: int,
+    at: Box | None = None,
 ) -> FloatArray:
     """Share of each cell of a map that a mask covers, float32.
 
     The mask lies at `at` in the view, in its pixels; None: all over it.
     """
-    shown_h, shown_w = view.shown_hw
+    shown_h, shown_w = shown_hw
     place = at or Box.of_picture(shown_h, shown_w)
     rows, columns = cells_hw
     full = np.zeros((rows * stride, columns * stride), np.float32)
@@ -158,16 +162,16 @@ def _mean(map_chw: FloatArray, weight_hw: FloatArray) -> FloatArray:
 
 def _pooled(view: View, mask_hw: BoolArray, stride: int) -> tuple[FloatArray, FloatArray]:
     """Mean decoder features and mean tokens inside a mask of the viewed picture."""
-    fine = _weights(mask_hw, view, view.features_chw.shape[1:], stride)
-    coarse = _weights(mask_hw, view, view.tokens_chw.shape[1:], TOKEN_STRIDE)
+    fine = _weights(mask_hw, view.shown_hw, view.features_chw.shape[1:], stride)
+    coarse = _weights(mask_hw, view.shown_hw, view.tokens_chw.shape[1:], TOKEN_STRIDE)
     return _mean(view.features_chw, fine), _mean(view.tokens_chw, coarse)
 
 
 def _logit_stats(view: View, mask_hw: BoolArray, stride: int) -> FloatArray:
     """Eight numbers on the raw logits: level, extremes, contrast with what is around."""
     cells = view.logits_hw.shape
-    inside = _weights(mask_hw, view, cells, stride)
-    shown = _weights(np.ones_like(mask_hw), view, cells, stride)
+    inside = _weights(mask_hw, view.shown_hw, cells, stride)
+    shown = _weights(np.ones_like(mask_hw), view.shown_hw, cells, stride)
     around = shown - inside
     logits = view.logits_hw[None]
     mean_in, mean_all = float(_mean(logits, inside)[0]), float(_mean(logits, shown)[0])

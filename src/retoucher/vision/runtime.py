@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from retoucher.agents import BoolArray, FloatArray, RgbArray
 from retoucher.errors import InputError, PluginError
-from retoucher.vision.preprocess import prepare
+from retoucher.vision.preprocess import joined, prepare, shown_logits
 from retoucher.vision.sessions import Session, cpu_threads, open_session
 from retoucher.vision.tokenizer import HashTokenizer
 
@@ -106,6 +106,33 @@ class SaliencyNetwork:
                     self._views.popitem(last=False)
             self._views.move_to_end(key)
             return self._views[key]
+
+    def logits(
+        self,
+        image_rgb: RgbArray,
+        prompt: str,
+        *,
+        long_side_px: int,
+        context_side_px: int = 0,
+        context_weight: float = 0.5,
+    ) -> FloatArray:
+        """Uncalibrated logits of the picture, float32, one for each pixel of it as shown first.
+
+        A second, coarser view joins in where it is asked for.
+
+        Args:
+            image_rgb, prompt, long_side_px: see `look`, which also says what is raised.
+            context_side_px: at which the picture is shown a second time; 0: it is not.
+            context_weight: of the second view against the first, 0 to 1.
+        """
+        fine = self._shown(self.look(image_rgb, prompt, long_side_px))
+        if not context_side_px:
+            return fine
+        coarse = self._shown(self.look(image_rgb, prompt, context_side_px))
+        return joined(fine, coarse, context_weight)
+
+    def _shown(self, view: View) -> FloatArray:
+        return shown_logits(view.logits_hw, view.shown_hw, self.stride)
 
     def _look(self, image_rgb: RgbArray, prompt: str, long_side_px: int) -> View:
         given = prepare(image_rgb, long_side_px)
