@@ -15,6 +15,8 @@ from retoucher.train.averaging import mean_weights
 from retoucher.train.checkpoint import load_checkpoint, save_checkpoint
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     out, *runs = (Path(name) for name in sys.argv[1:])
     try:
         states = [load_checkpoint(run)["average"] for run in runs]
