@@ -31,8 +31,8 @@ from retoucher.train.recipe import load_groups, read_recipe
 from retoucher.vision.preprocess import joined, to_saliency
 
 TOUCHED_SHARE, RIGHT_SHARE = 0.05, 0.85
-"""The calibration leaves that many clean pictures without a region, at least, and lets so many of
-the regions shown in held-out pictures lie on a mark. (Marks are not complete.)"""
+"""At most so many clean pictures have a region after calibration, and at least so many of the
+regions in held-out pictures lie on a mark. (Marks are not complete.)"""
 CONTEXT_SIDE_PX, CONTEXT_WEIGHT = 256, 0.4
 """Second view of `ViewSettings`, chosen on the held-out pictures (docs/perception-training.md)."""
 
