@@ -39,8 +39,7 @@ def run_train_perception(config: Path, *, restart: bool, stop_at: int | None, qu
             restart=restart,
             stop_at=stop_at,
         )
-        bar.say(f"{ending} at step {bar.done}" if bar.done else f"{ending}: nothing left to do")
-    return ExitCode.CANCELLED if ending == "cancelled" else ExitCode.OK
+        return _told(bar, ending)
 
 
 def run_train_reasoning(
@@ -61,7 +60,12 @@ def run_train_reasoning(
             restart=restart,
             stop_at=stop_at,
         )
-        bar.say(f"{ending} at step {bar.done}" if bar.done else f"{ending}: nothing left to do")
+        return _told(bar, ending)
+
+
+def _told(bar: Bar, ending: str) -> int:
+    """Says how a training ended, and with which exit code."""
+    bar.say(f"{ending} at step {bar.done}" if bar.done else f"{ending}: nothing left to do")
     return ExitCode.CANCELLED if ending == "cancelled" else ExitCode.OK
 
 

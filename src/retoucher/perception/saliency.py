@@ -14,7 +14,6 @@ from retoucher.domain.saliency import SaliencyMap
 from retoucher.domain.trace import AgentInfo
 from retoucher.errors import ConfigError
 from retoucher.tables import from_table
-from retoucher.vision.preprocess import to_saliency
 from retoucher.vision.runtime import WEIGHTS, SaliencyNetwork, shared_network
 
 
@@ -139,15 +138,16 @@ class SaliencyPerceiver:
 
     def _map(self, image_rgb: RgbArray, prompt: str) -> FloatArray:
         views = self._views
-        logits = self._network.logits(
+        return self._network.saliency(
             image_rgb,
             prompt,
+            size_hw=(image_rgb.shape[0], image_rgb.shape[1]),
             long_side_px=views.long_side_px,
             context_side_px=views.context_side_px,
             context_weight=views.context_weight,
+            scale=views.scale,
+            shift=views.shift,
         )
-        calibrated = logits * np.float32(views.scale) + np.float32(views.shift)
-        return to_saliency(calibrated, (image_rgb.shape[0], image_rgb.shape[1]))
 
 
 def tile_boxes(height: int, width: int, tile_px: int) -> tuple[Box, ...]:

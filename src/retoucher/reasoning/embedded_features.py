@@ -14,7 +14,6 @@ import numpy as np
 from retoucher.agents import BoolArray, FloatArray, RgbArray
 from retoucher.domain.geometry import Box
 from retoucher.domain.region import Region
-from retoucher.vision.preprocess import to_saliency
 from retoucher.vision.runtime import TOKEN_STRIDE, SaliencyNetwork, View
 
 ZOOM_PX = 224
@@ -24,6 +23,10 @@ ZOOM_CONTEXT = 1.8
 ZOOM_MAX_ENLARGEMENT = 3.0
 _AROUND = 0.6
 """Width of the surroundings on each side, over the region's longer side."""
+
+
+_VIEW = ("long_side_px", "context_side_px", "context_weight", "scale", "shift")
+"""What the perceiver's map of the whole picture depends on, of the settings in run.json."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +77,8 @@ def measure(network: SaliencyNetwork, image_rgb: RgbArray, prompt: str, region: 
     """
     views = network.described_views
     height, width = image_rgb.shape[:2]
-    names = ("long_side_px", "context_side_px", "context_weight")
-    seen = network.logits(image_rgb, prompt, **{n: views[n] for n in names if n in views})
-    shown_hw = seen.shape[0], seen.shape[1]
-    scale, shift = np.float32(views.get("scale", 1.0)), np.float32(views.get("shift", 0.0))
-    values = to_saliency(seen * scale + shift, shown_hw)
+    values = network.saliency(image_rgb, prompt, **{n: views[n] for n in _VIEW if n in views})
+    shown_hw = values.shape[0], values.shape[1]
     outer = _surroundings(region.box, height, width)
     inside_hw, place = _mask_in(region, outer), _shown(outer, shown_hw, height, width)
     inside = _weights(inside_hw, shown_hw, shown_hw, 1, place)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from retoucher.agents import BoolArray, FloatArray, RgbArray
 from retoucher.errors import InputError, PluginError
-from retoucher.vision.preprocess import joined, prepare, shown_logits
+from retoucher.vision.preprocess import joined, prepare, shown_logits, to_saliency
 from retoucher.vision.sessions import Session, cpu_threads, open_session
 from retoucher.vision.tokenizer import HashTokenizer
 
@@ -107,29 +107,30 @@ class SaliencyNetwork:
             self._views.move_to_end(key)
             return self._views[key]
 
-    def logits(
+    def saliency(
         self,
         image_rgb: RgbArray,
         prompt: str,
         *,
+        size_hw: tuple[int, int] | None = None,
         long_side_px: int,
         context_side_px: int = 0,
         context_weight: float = 0.5,
+        scale: float = 1.0,
+        shift: float = 0.0,
     ) -> FloatArray:
-        """Uncalibrated logits of the picture, float32, one for each pixel of it as shown first.
-
-        A second, coarser view joins in where it is asked for.
+        """Calibrated saliency, float32 in [0, 1]; the other settings are those of `ViewSettings`.
 
         Args:
-            image_rgb, prompt, long_side_px: see `look`, which also says what is raised.
-            context_side_px: at which the picture is shown a second time; 0: it is not.
-            context_weight: of the second view against the first, 0 to 1.
+            image_rgb, prompt: see `look`, which also says what is raised.
+            size_hw: of the map; None: that of the picture as shown first.
         """
-        fine = self._shown(self.look(image_rgb, prompt, long_side_px))
-        if not context_side_px:
-            return fine
-        coarse = self._shown(self.look(image_rgb, prompt, context_side_px))
-        return joined(fine, coarse, context_weight)
+        logits = self._shown(self.look(image_rgb, prompt, long_side_px))
+        if context_side_px:
+            coarse = self._shown(self.look(image_rgb, prompt, context_side_px))
+            logits = joined(logits, coarse, context_weight)
+        calibrated = logits * np.float32(scale) + np.float32(shift)
+        return to_saliency(calibrated, size_hw or (logits.shape[0], logits.shape[1]))
 
     def _shown(self, view: View) -> FloatArray:
         return shown_logits(view.logits_hw, view.shown_hw, self.stride)
